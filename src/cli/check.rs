@@ -1,0 +1,139 @@
+//! The configuration, and the certificates it names, looked at as the daemon would; nothing is
+//! bound and nobody is asked.
+
+use std::{path::Path, time::SystemTime};
+
+use crate::{
+    cli::status::counted,
+    config::{self, Config, Errors, Loaded, Place, Tls},
+    control::certificates::Pairs,
+    net::tls::{self, Tickets, TlsError},
+};
+
+/// What is to be said of a configuration without errors.
+pub struct Report {
+    /// What works but should not stay so.
+    pub warnings: Vec<String>,
+    /// One line.
+    pub summary: String,
+}
+
+/// Looks at a whole configuration.
+///
+/// # Errors
+/// All of them at once: those of the file, or, once it has none, those of its certificates.
+pub fn check(path: &Path, now: SystemTime) -> Result<Report, Errors> {
+    let Loaded { config, source } = config::load(path)?;
+    let found = |findings| Errors::from_places(&source, findings);
+    let pairs = Pairs::load(&config, &Pairs::default()).map_err(found)?;
+    let refusals = refusals(&config, &pairs);
+    if !refusals.is_empty() {
+        return Err(found(refusals));
+    }
+    let mut warnings = config::notes(&config);
+    warnings.extend(pairs.warnings(now).iter().map(|line| line.text().to_owned()));
+    Ok(Report { warnings, summary: summary(path, &config) })
+}
+
+/// What the TLS library, or a client, would make of certificates that load.
+fn refusals(config: &Config, pairs: &Pairs) -> Vec<(Place, String, String)> {
+    let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let refusal = |tls: &Tls| {
+        let made = Tickets::new().and_then(|keys| tls::server_config(tls, &pairs.of(tls), &keys));
+        made.err().map(|error| (place(tls, &error), error.to_string(), String::new()))
+    };
+    listeners.filter_map(refusal).collect()
+}
+
+/// The certificate at fault, else the listener's first.
+fn place(tls: &Tls, error: &TlsError) -> Place {
+    let at_fault = match error {
+        TlsError::NoName(cert) => tls.certificates.iter().find(|each| each.cert == *cert),
+        TlsError::NoCertificates | TlsError::Library(_) => None,
+    };
+    let at_fault = at_fault.or(tls.certificates.first());
+    at_fault.map_or_else(Place::default, |certificate| certificate.place)
+}
+
+fn summary(path: &Path, config: &Config) -> String {
+    let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let backends = config.pools.iter().map(|pool| pool.backends.len()).sum();
+    format!(
+        "{file} is fine: {}, {}, {}, {}",
+        counted(config.listeners.len(), "listener"),
+        counted(config.routes.len(), "route"),
+        counted(config.pools.len(), "pool"),
+        counted(backends, "backend"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const CONFIG: &str = r#"
+[listener.https]
+bind = "127.0.0.1:8443"
+certificates = [{ cert = "a.crt", key = "a.key" }]
+
+[[route]]
+pool = "app"
+
+[pool.app]
+backends = ["127.0.0.1:9101", "127.0.0.1:9102"]
+"#;
+
+    fn check_with(cert: &str, key: &str) -> Result<Report, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("equipoise.toml");
+        fs::write(&file, CONFIG).unwrap();
+        fs::write(folder.path().join("a.crt"), cert).unwrap();
+        fs::write(folder.path().join("a.key"), key).unwrap();
+        check(&file, SystemTime::now()).map_err(|errors| errors.to_string())
+    }
+
+    fn pair(names: &[&str]) -> (String, String) {
+        let names = names.iter().map(|name| name.to_string()).collect::<Vec<String>>();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    #[test]
+    fn a_fine_file_is_summed_up_and_its_passive_pool_noted() {
+        let (cert, key) = pair(&["localhost"]);
+        let report = check_with(&cert, &key).map_err(|text| panic!("{text}")).unwrap();
+        assert_eq!(
+            report.summary,
+            "equipoise.toml is fine: 1 listener, 1 route, 1 pool, 2 backends"
+        );
+        assert!(report.warnings.iter().any(|each| each.contains("app")), "{:?}", report.warnings);
+    }
+
+    #[test]
+    fn a_pair_that_does_not_match_is_shown_at_its_place() {
+        let text = check_with(&pair(&["localhost"]).0, &pair(&["localhost"]).1).err().unwrap();
+        assert!(text.contains("equipoise.toml:4:"), "{text}");
+        assert!(text.contains("does not belong to"), "{text}");
+    }
+
+    #[test]
+    fn a_certificate_that_no_client_would_get_is_shown_at_its_place() {
+        let (cert, key) = pair(&[]);
+        let text = check_with(&cert, &key).err().unwrap();
+        assert!(text.contains("equipoise.toml:4:"), "{text}");
+        assert!(text.contains("names no host"), "{text}");
+    }
+
+    #[test]
+    fn the_configuration_of_the_readme_loads() {
+        let readme = include_str!("../../README.md");
+        let (_, rest) = readme.split_once("```toml\n").unwrap();
+        let (text, _) = rest.split_once("```").unwrap();
+        let path = Path::new("equipoise.toml");
+        let config = config::parse(text, path).map_err(|errors| errors.to_string()).unwrap();
+        let expected = "equipoise.toml is fine: 2 listeners, 1 route, 1 pool, 3 backends";
+        assert_eq!(summary(path, &config), expected);
+    }
+}

@@ -1,0 +1,202 @@
+//! The daemon's state as a table that can be read aloud. Pure: an answer in, text out.
+
+use std::time::{Duration, SystemTime};
+
+use crate::control::protocol::{
+    BackendStatus, LastReload, ListenerStatus, PhaseWord, PoolStatus, Status,
+};
+
+const BACKEND_HEAD: [&str; 7] =
+    ["backend", "verdict", "since", "in flight", "requests", "weight", "last probe"];
+
+/// The whole of `equipoise status`. The daemon and we read the same clock: it is on this machine.
+pub fn table(status: &Status, now: SystemTime) -> String {
+    let mut text = first_line(status, now);
+    text.push_str(&last_reload(status.last_reload.as_ref(), now));
+    text.push_str("\nlisteners\n");
+    text.push_str(&columns(status.listeners.iter().map(listener)));
+    for pool in &status.pools {
+        text.push_str(&pool_table(pool, now));
+    }
+    text
+}
+
+/// How long ago something was, in words: `12 s`, `3 min`, `5 h`, `3 days`.
+pub fn since(unix_seconds: u64, now: SystemTime) -> String {
+    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(unix_seconds);
+    // A clock that was set back makes no negative times.
+    let seconds = now.duration_since(then).unwrap_or_default().as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// Lines of cells, each column as wide as its widest cell, two blanks in front.
+pub fn columns<const N: usize>(rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = rows.into_iter().collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(&widths);
+        let line: String = cells.map(|(cell, &width)| format!("  {cell:<width$}")).collect();
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn first_line(status: &Status, now: SystemTime) -> String {
+    format!(
+        "equipoise {} {} for {}, generation {}, {}\n",
+        status.version,
+        phase(status.phase),
+        since(status.since, now),
+        status.generation,
+        counted(status.workers, "worker"),
+    )
+}
+
+fn phase(phase: PhaseWord) -> &'static str {
+    match phase {
+        PhaseWord::Serving => "serving",
+        PhaseWord::Draining => "draining",
+        PhaseWord::Closing => "closing",
+    }
+}
+
+fn last_reload(reload: Option<&LastReload>, now: SystemTime) -> String {
+    let Some(reload) = reload else {
+        return "last reload: none yet\n".to_owned();
+    };
+    let verdict = if reload.ok { "taken" } else { "refused, the generation before still serves" };
+    let mut text = format!("last reload: {} ago, {verdict}\n", since(reload.at, now));
+    for line in reload.words.iter().flat_map(|words| words.lines()) {
+        text.push_str(&format!("  {line}\n"));
+    }
+    text
+}
+
+fn listener(listener: &ListenerStatus) -> [String; 3] {
+    let bind: Vec<String> = listener.bind.iter().map(ToString::to_string).collect();
+    let speaks = if listener.tls { "https" } else { "http" };
+    [listener.name.clone(), speaks.to_owned(), bind.join(" ")]
+}
+
+fn pool_table(pool: &PoolStatus, now: SystemTime) -> String {
+    let rows = pool.backends.iter().map(|each| backend(each, now));
+    let head = BACKEND_HEAD.map(str::to_owned);
+    let table = columns(std::iter::once(head).chain(rows));
+    format!("\npool {}, {}\n{table}", pool.name, pool.balance)
+}
+
+fn backend(backend: &BackendStatus, now: SystemTime) -> [String; 7] {
+    let weight = backend.weight;
+    [
+        backend.address.to_string(),
+        backend.verdict.word().to_owned(),
+        since(backend.since, now),
+        backend.in_flight.to_string(),
+        backend.requests.to_string(),
+        if backend.backup { format!("{weight} backup") } else { weight.to_string() },
+        backend.last_probe.clone().unwrap_or_else(|| "none".to_owned()),
+    ]
+}
+
+/// `1 worker`, `4 workers`.
+pub fn counted(count: usize, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::protocol::VerdictWord;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn times_are_said_as_people_say_them() {
+        let now = at(1_000_000);
+        for (ago, words) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3_599, "59 min"),
+            (3_600, "1 h"),
+            (172_799, "47 h"),
+            (172_800, "2 days"),
+        ] {
+            assert_eq!(since(1_000_000 - ago, now), words);
+        }
+        assert_eq!(since(1_000_001, now), "0 s", "a clock that was set back");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [["a", "é", "x"], ["bbb", "c", ""]].map(|row| row.map(str::to_owned));
+        assert_eq!(columns(rows), "  a    é  x\n  bbb  c\n");
+        assert_eq!(columns::<2>([]), "");
+    }
+
+    #[test]
+    fn the_whole_table() {
+        let backend = |port, verdict, since, last_probe: Option<&str>| BackendStatus {
+            address: ([10, 0, 1, 11], port).into(),
+            verdict,
+            since,
+            weight: 1,
+            backup: port == 82,
+            in_flight: 2,
+            requests: 1234,
+            last_probe: last_probe.map(str::to_owned),
+        };
+        let status = Status {
+            version: "0.1.0".into(),
+            generation: 4,
+            phase: PhaseWord::Serving,
+            since: 0,
+            workers: 1,
+            listeners: vec![ListenerStatus {
+                name: "https".into(),
+                bind: vec!["0.0.0.0:443".parse().unwrap(), "[::]:443".parse().unwrap()],
+                tls: true,
+            }],
+            pools: vec![PoolStatus {
+                name: "app".into(),
+                balance: "round-robin".into(),
+                backends: vec![
+                    backend(80, VerdictWord::Up, 7_020, Some("200 in 3 ms")),
+                    backend(81, VerdictWord::Down, 7_195, Some("connection refused")),
+                    backend(82, VerdictWord::Draining, 7_200, None),
+                ],
+            }],
+            last_reload: Some(LastReload {
+                at: 7_190,
+                ok: true,
+                words: vec!["pool app: 10.0.1.11:82 added".into()],
+            }),
+        };
+        let expected = "\
+equipoise 0.1.0 serving for 2 h, generation 4, 1 worker
+last reload: 10 s ago, taken
+  pool app: 10.0.1.11:82 added
+
+listeners
+  https  https  0.0.0.0:443 [::]:443
+
+pool app, round-robin
+  backend       verdict   since  in flight  requests  weight    last probe
+  10.0.1.11:80  up        3 min  2          1234      1         200 in 3 ms
+  10.0.1.11:81  down      5 s    2          1234      1         connection refused
+  10.0.1.11:82  draining  0 s    2          1234      1 backup  none
+";
+        assert_eq!(table(&status, at(7_200)), expected);
+    }
+}

@@ -1,0 +1,58 @@
+//! The defaults that a careful operator would choose, where a whole table has one.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::model::{Admin, Limits, ListenerTimeouts, Passive, PoolTimeouts, Retry};
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            max_request_line: 8 << 10,
+            max_header: 16 << 10,
+            max_headers_size: 64 << 10,
+            max_headers: 100,
+            max_body: 100 << 20,
+            max_requests: 100_000,
+        }
+    }
+}
+
+impl Default for ListenerTimeouts {
+    fn default() -> ListenerTimeouts {
+        ListenerTimeouts {
+            header: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(60),
+            body_idle: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Passive {
+    fn default() -> Passive {
+        Passive { fall: 3, count_5xx: true, retry_after: Duration::from_secs(10) }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry { attempts: 3, budget: 0.2 }
+    }
+}
+
+impl Default for PoolTimeouts {
+    fn default() -> PoolTimeouts {
+        PoolTimeouts {
+            connect: Duration::from_secs(2),
+            first_byte: Duration::from_secs(30),
+            idle: Duration::from_secs(30),
+            whole: None,
+            keep_alive: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Admin {
+        Admin { socket: PathBuf::from("/run/equipoise/admin.sock") }
+    }
+}

@@ -1,0 +1,97 @@
+//! What changes at one listener.
+
+use super::{Changes, or_none};
+use crate::{
+    config::{
+        model::{Certificate, Hsts, Limits, Listener, ListenerTimeouts, Tls},
+        words::Words,
+    },
+    units::{duration_text, size_text},
+};
+
+pub(super) fn compare(changes: &mut Changes, old: &Listener, new: &Listener) {
+    let Listener {
+        name: _,
+        bind,
+        tls: old_tls,
+        redirect_https,
+        hsts: old_hsts,
+        trusted_proxies,
+        max_connections,
+        max_connections_per_source,
+        limits: old_limits,
+        timeouts: old_timeouts,
+    } = old;
+    changes.by_key("bind ", bind, &new.bind, |address| *address);
+    tls(changes, old_tls.as_ref(), new.tls.as_ref());
+    let redirect = |port: Option<u16>| or_none(port.map(|port| format!("https:{port}")));
+    changes.value("redirect", redirect(*redirect_https), redirect(new.redirect_https));
+    changes.value("hsts", hsts(old_hsts.as_ref()), hsts(new.hsts.as_ref()));
+    let (networks, new_networks) = (trusted_proxies, &new.trusted_proxies);
+    changes.by_key("trusted_proxies ", networks, new_networks, |network| network.to_string());
+    changes.value("max_connections", max_connections, new.max_connections);
+    changes.value(
+        "max_connections_per_source",
+        max_connections_per_source,
+        new.max_connections_per_source,
+    );
+    limits(changes, old_limits, &new.limits);
+    timeouts(changes, old_timeouts, &new.timeouts);
+}
+
+fn tls(changes: &mut Changes, old: Option<&Tls>, new: Option<&Tls>) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (None, Some(_)) => return changes.note("plain HTTP -> TLS"),
+        (Some(_), None) => return changes.note("TLS -> plain HTTP"),
+        (Some(old), Some(new)) => (old, new),
+    };
+    let Tls { certificates, min_version } = old;
+    changes.value("min_tls", min_version.word(), new.min_version.word());
+    let path = |certificate: &Certificate| certificate.cert.display().to_string();
+    for (old, new) in changes.by_key("certificate ", certificates, &new.certificates, path) {
+        let Certificate { cert, key, default, place: _ } = old;
+        let cert = cert.display();
+        changes.value(&format!("certificate {cert}: key"), key.display(), new.key.display());
+        changes.value(&format!("certificate {cert}: default"), default, new.default);
+    }
+}
+
+fn hsts(hsts: Option<&Hsts>) -> String {
+    let Some(Hsts { max_age, include_subdomains, preload }) = hsts else {
+        return or_none(None);
+    };
+    let mut text = duration_text(*max_age);
+    if *include_subdomains {
+        text.push_str(" include_subdomains");
+    }
+    if *preload {
+        text.push_str(" preload");
+    }
+    text
+}
+
+fn limits(changes: &mut Changes, old: &Limits, new: &Limits) {
+    let Limits {
+        max_request_line,
+        max_header,
+        max_headers_size,
+        max_headers,
+        max_body,
+        max_requests,
+    } = *old;
+    let bytes = |size: usize| size_text(size as u64);
+    changes.value("max_request_line", bytes(max_request_line), bytes(new.max_request_line));
+    changes.value("max_header", bytes(max_header), bytes(new.max_header));
+    changes.value("max_headers_size", bytes(max_headers_size), bytes(new.max_headers_size));
+    changes.value("max_headers", max_headers, new.max_headers);
+    changes.value("max_body", size_text(max_body), size_text(new.max_body));
+    changes.value("max_requests", max_requests, new.max_requests);
+}
+
+fn timeouts(changes: &mut Changes, old: &ListenerTimeouts, new: &ListenerTimeouts) {
+    let ListenerTimeouts { header, keep_alive, body_idle } = *old;
+    changes.duration("timeout header", header, new.header);
+    changes.duration("timeout keep_alive", keep_alive, new.keep_alive);
+    changes.duration("timeout body_idle", body_idle, new.body_idle);
+}

@@ -1,0 +1,273 @@
+//! What a reload changes, in words for the log.
+
+mod listener;
+mod pool;
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Display,
+    hash::Hash,
+    time::Duration,
+};
+
+use super::{
+    model::{AccessLog, Action, Config, LogTarget, Redirect, Respond, Route},
+    words::Words,
+};
+use crate::units::duration_text;
+
+/// One line a change, in the order of the file's tables; empty where both mean the same.
+pub fn diff(old: &Config, new: &Config) -> Vec<String> {
+    // Taken apart by name, here and below, so that a new field can't be forgotten.
+    let Config { workers, drain_timeout, listeners, routes, pools, access_log, metrics, admin } =
+        old;
+    let mut changes = Changes::default();
+    if *workers != new.workers {
+        let note = "takes effect at the next start";
+        changes.line(format!("workers {workers} -> {} {note}", new.workers));
+    }
+    changes.duration("drain_timeout", *drain_timeout, new.drain_timeout);
+    for (old, new) in changes.by_name("listener", listeners, &new.listeners, |it| &it.name) {
+        changes.about(format!("listener {}: ", old.name));
+        listener::compare(&mut changes, old, new);
+    }
+    for (old, new) in changes.by_name("route", routes, &new.routes, |it| &it.name) {
+        changes.about(format!("route {}: ", old.name));
+        route(&mut changes, old, new);
+    }
+    for (old, new) in changes.by_name("pool", pools, &new.pools, |it| &it.name) {
+        changes.about(format!("pool {}: ", old.name));
+        pool::compare(&mut changes, old, new);
+    }
+    changes.about(String::new());
+    log(&mut changes, access_log.as_ref(), new.access_log.as_ref());
+    let bind = |metrics: &super::model::Metrics| metrics.bind.to_string();
+    changes.value(
+        "metrics bind",
+        or_none(metrics.as_ref().map(bind)),
+        or_none(new.metrics.as_ref().map(bind)),
+    );
+    let (socket, new_socket) = (admin.socket.display(), new.admin.socket.display());
+    changes.value("admin socket", socket, new_socket);
+    changes.lines
+}
+
+fn route(changes: &mut Changes, old: &Route, new: &Route) {
+    let Route { name: _, listener, host, path, action: old_action } = old;
+    let any = |listener: &Option<std::sync::Arc<str>>| match listener {
+        Some(name) => name.to_string(),
+        None => "any".to_owned(),
+    };
+    changes.value("listener", any(listener), any(&new.listener));
+    changes.value("host", host, &new.host);
+    changes.value("path", path, &new.path);
+    match (old_action, &new.action) {
+        (Action::Pool(old), Action::Pool(new)) => changes.value("pool", old, new),
+        (Action::Respond(old), Action::Respond(new)) => respond(changes, old, new),
+        (old, new) => changes.value("action", action(old), action(new)),
+    }
+}
+
+fn respond(changes: &mut Changes, old: &Respond, new: &Respond) {
+    let Respond { status, body, content_type } = old;
+    changes.value("respond status", status, new.status);
+    changes.value("respond content_type", content_type, &new.content_type);
+    if *body != new.body {
+        changes.note("respond body changed");
+    }
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Pool(pool) => format!("pool {pool}"),
+        Action::Redirect(Redirect { to, status }) => format!("redirect {status} {to}"),
+        Action::Respond(Respond { status, .. }) => format!("respond {status}"),
+    }
+}
+
+fn log(changes: &mut Changes, old: Option<&AccessLog>, new: Option<&AccessLog>) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (None, Some(new)) => {
+            return changes.note(format!("access_log added, to {}", target(&new.to)));
+        }
+        (Some(_), None) => return changes.note("access_log removed"),
+        (Some(old), Some(new)) => (old, new),
+    };
+    let AccessLog { to, format, queue } = old;
+    changes.value("access_log to", target(to), target(&new.to));
+    changes.value("access_log format", format.word(), new.format.word());
+    changes.value("access_log queue", queue, new.queue);
+}
+
+fn target(target: &LogTarget) -> String {
+    match target {
+        LogTarget::Stdout => "stdout".to_owned(),
+        LogTarget::File(path) => path.display().to_string(),
+    }
+}
+
+fn or_none(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "none".to_owned())
+}
+
+/// The lines so far, and what the next ones are about.
+#[derive(Default)]
+struct Changes {
+    subject: String,
+    lines: Vec<String>,
+}
+
+impl Changes {
+    fn about(&mut self, subject: String) {
+        self.subject = subject;
+    }
+
+    fn line(&mut self, line: String) {
+        self.lines.push(line);
+    }
+
+    fn note(&mut self, note: impl Display) {
+        self.lines.push(format!("{}{note}", self.subject));
+    }
+
+    fn value(&mut self, what: &str, old: impl Display, new: impl Display) {
+        let (old, new) = (old.to_string(), new.to_string());
+        if old != new {
+            self.note(format!("{what} {old} -> {new}"));
+        }
+    }
+
+    fn duration(&mut self, what: &str, old: Duration, new: Duration) {
+        self.value(what, duration_text(old), duration_text(new));
+    }
+
+    /// Tells what of a set came and went, and returns what stayed, old beside new.
+    fn by_key<'a, T, K: Eq + Hash + Display>(
+        &mut self,
+        what: &str,
+        old: &'a [T],
+        new: &'a [T],
+        key: impl Fn(&'a T) -> K,
+    ) -> Vec<(&'a T, &'a T)> {
+        let before: HashMap<K, &T> = old.iter().map(|item| (key(item), item)).collect();
+        let after: HashSet<K> = new.iter().map(&key).collect();
+        for gone in old.iter().map(&key).filter(|key| !after.contains(key)) {
+            self.note(format!("{what}{gone} removed"));
+        }
+        for come in new.iter().map(&key).filter(|key| !before.contains_key(key)) {
+            self.note(format!("{what}{come} added"));
+        }
+        let stayed = |item: &'a T| Some((*before.get(&key(item))?, item));
+        new.iter().filter_map(stayed).collect()
+    }
+
+    fn by_name<'a, T>(
+        &mut self,
+        kind: &str,
+        old: &'a [T],
+        new: &'a [T],
+        name: impl Fn(&'a T) -> &'a str,
+    ) -> Vec<(&'a T, &'a T)> {
+        self.about(String::new());
+        self.by_key(&format!("{kind} "), old, new, name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::{Config, diff, parse};
+
+    const BEFORE: &str = r#"
+workers = 4
+[listener.https]
+bind = ["0.0.0.0:443", "[::]:443"]
+certificates = [{ cert = "/a.crt", key = "/a.key" }]
+[[route]]
+host = "www.example.com"
+pool = "app"
+[pool.app]
+backends = ["10.0.1.11:8080", "10.0.1.12:8080"]
+[pool.blue]
+backends = ["10.0.1.21:8080"]
+"#;
+
+    fn config(text: &str) -> Config {
+        parse(text, Path::new("e.toml")).unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    #[track_caller]
+    fn check(from: &str, to: &str, expected: &[&str]) {
+        assert!(BEFORE.contains(from), "{from}");
+        let after = BEFORE.replace(from, to);
+        assert_eq!(diff(&config(BEFORE), &config(&after)), expected);
+    }
+
+    #[test]
+    fn nothing_different() {
+        check("workers = 4\n", "\n# moved\nworkers = 4\n", &[]);
+        let turned = r#"["10.0.1.12:8080", "10.0.1.11:8080"]"#;
+        check(r#"["10.0.1.11:8080", "10.0.1.12:8080"]"#, turned, &[]);
+    }
+
+    #[test]
+    fn backends_come_go_and_change() {
+        check(
+            r#""10.0.1.11:8080", "10.0.1.12:8080""#,
+            r#"{ address = "10.0.1.12:8080", weight = 2 }, "10.0.1.14:8080""#,
+            &[
+                "pool app: 10.0.1.11:8080 removed",
+                "pool app: 10.0.1.14:8080 added",
+                "pool app: 10.0.1.12:8080 weight 1 -> 2",
+            ],
+        );
+    }
+
+    #[test]
+    fn keys_of_a_pool() {
+        check(
+            "[pool.app]\n",
+            "[pool.app]\nbalance = \"least-connections\"\nhealth = {}\nretry = { budget = \"5%\" }\n",
+            &[
+                "pool app: balance round-robin -> least-connections",
+                "pool app: health added",
+                "pool app: retry budget 20% -> 5%",
+            ],
+        );
+    }
+
+    #[test]
+    fn routes_and_tables_by_name() {
+        check("pool = \"app\"", "pool = \"blue\"", &["route www.example.com/: pool app -> blue"]);
+        let redirect = "redirect = { to = \"/x\", status = 308 }";
+        let line = "route www.example.com/: action pool app -> redirect 308 /x";
+        check("pool = \"app\"", redirect, &[line]);
+        check("[pool.blue]", "[pool.green]", &["pool blue removed", "pool green added"]);
+    }
+
+    #[test]
+    fn listeners() {
+        check(", \"[::]:443\"", "", &["listener https: bind [::]:443 removed"]);
+        check("/a.key", "/b.key", &["listener https: certificate /a.crt: key /a.key -> /b.key"]);
+        check(
+            "/a.crt",
+            "/b.crt",
+            &[
+                "listener https: certificate /a.crt removed",
+                "listener https: certificate /b.crt added",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_top_of_the_file() {
+        check("workers = 4", "workers = 8", &["workers 4 -> 8 takes effect at the next start"]);
+        check(
+            "[pool.blue]",
+            "[metrics]\nbind = \"127.0.0.1:9180\"\n[access_log]\n[pool.blue]",
+            &["access_log added, to stdout", "metrics bind none -> 127.0.0.1:9180"],
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! What changes at one pool.
+
+use super::{Changes, or_none};
+use crate::{
+    config::{
+        model::{
+            Backend, Health, HostHeader, HttpProbe, Passive, Pool, PoolTimeouts, ProbeKind, Retry,
+        },
+        words::Words,
+    },
+    units::{duration_text, share_text},
+};
+
+pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
+    let Pool {
+        name: _,
+        balance,
+        backends,
+        health: old_health,
+        passive: old_passive,
+        when_all_down,
+        retry: old_retry,
+        timeouts: old_timeouts,
+        max_idle,
+        host_header: old_host_header,
+    } = old;
+    changes.value("balance", balance.word(), new.balance.word());
+    for (old, new) in changes.by_key("", backends, &new.backends, |backend| backend.address) {
+        let Backend { address, weight, backup } = old;
+        changes.value(&format!("{address} weight"), weight, new.weight);
+        changes.value(&format!("{address} backup"), backup, new.backup);
+    }
+    health(changes, old_health.as_ref(), new.health.as_ref());
+    passive(changes, old_passive, &new.passive);
+    changes.value("when_all_down", when_all_down.word(), new.when_all_down.word());
+    retry(changes, old_retry, &new.retry);
+    timeouts(changes, old_timeouts, &new.timeouts);
+    changes.value("max_idle", max_idle, new.max_idle);
+    changes.value("host_header", host_header(old_host_header), host_header(&new.host_header));
+}
+
+fn health(changes: &mut Changes, old: Option<&Health>, new: Option<&Health>) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (None, Some(_)) => return changes.note("health added"),
+        (Some(_), None) => return changes.note("health removed: watched passively only"),
+        (Some(old), Some(new)) => (old, new),
+    };
+    let Health { kind, interval, timeout, rise, fall, jitter, start, port: old_port } = old;
+    probe(changes, kind, &new.kind);
+    changes.duration("health interval", *interval, new.interval);
+    changes.duration("health timeout", *timeout, new.timeout);
+    changes.value("health rise", rise, new.rise);
+    changes.value("health fall", fall, new.fall);
+    changes.value("health jitter", share_text(*jitter), share_text(new.jitter));
+    changes.value("health start", start.word(), new.start.word());
+    let port = |port: Option<u16>| port.map_or("the backend's".to_owned(), |port| port.to_string());
+    changes.value("health port", port(*old_port), port(new.port));
+}
+
+fn probe(changes: &mut Changes, old: &ProbeKind, new: &ProbeKind) {
+    let (old, new) = match (old, new) {
+        (ProbeKind::Http(old), ProbeKind::Http(new)) => (old, new),
+        (ProbeKind::Tcp, ProbeKind::Tcp) => return,
+        (ProbeKind::Tcp, ProbeKind::Http(_)) => return changes.note("health type tcp -> http"),
+        (ProbeKind::Http(_), ProbeKind::Tcp) => return changes.note("health type http -> tcp"),
+    };
+    let HttpProbe { method, path, host: old_host, status, text } = old;
+    changes.value("health method", method.word(), new.method.word());
+    changes.value("health path", path, &new.path);
+    let host = |host: &Option<String>| host.clone().unwrap_or("the backend's".to_owned());
+    changes.value("health host", host(old_host), host(&new.host));
+    changes.value("health status", statuses(status), statuses(&new.status));
+    let quoted = |text: &Option<String>| or_none(text.as_ref().map(|text| format!("{text:?}")));
+    changes.value("health text", quoted(text), quoted(&new.text));
+}
+
+fn statuses(ranges: &[(u16, u16)]) -> String {
+    let range = |(low, high): &(u16, u16)| match low == high {
+        true => low.to_string(),
+        false => format!("{low}-{high}"),
+    };
+    ranges.iter().map(range).collect::<Vec<_>>().join(",")
+}
+
+fn passive(changes: &mut Changes, old: &Passive, new: &Passive) {
+    let Passive { fall, count_5xx, retry_after } = *old;
+    changes.value("passive fall", fall, new.fall);
+    changes.value("passive count_5xx", count_5xx, new.count_5xx);
+    changes.duration("passive retry_after", retry_after, new.retry_after);
+}
+
+fn retry(changes: &mut Changes, old: &Retry, new: &Retry) {
+    let Retry { attempts, budget } = *old;
+    changes.value("retry attempts", attempts, new.attempts);
+    changes.value("retry budget", share_text(budget), share_text(new.budget));
+}
+
+fn timeouts(changes: &mut Changes, old: &PoolTimeouts, new: &PoolTimeouts) {
+    let PoolTimeouts { connect, first_byte, idle, whole: old_whole, keep_alive } = *old;
+    changes.duration("timeout connect", connect, new.connect);
+    changes.duration("timeout first_byte", first_byte, new.first_byte);
+    changes.duration("timeout idle", idle, new.idle);
+    let whole = |whole: Option<std::time::Duration>| or_none(whole.map(duration_text));
+    changes.value("timeout whole", whole(old_whole), whole(new.whole));
+    changes.duration("timeout keep_alive", keep_alive, new.keep_alive);
+}
+
+fn host_header(header: &HostHeader) -> &str {
+    match header {
+        HostHeader::Pass => "pass",
+        HostHeader::Set(name) => name,
+    }
+}

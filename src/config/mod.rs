@@ -1,0 +1,150 @@
+//! The file people write: from text to meaning, and every error of it told at once.
+//!
+//! - `model` what a configuration means; `default`, `words` its defaults and its words
+//! - `reader` tables and fields with their places; `value`, `name`, `network` what stands in them
+//! - `top`, `listener`, `tls`, `route`, `pool`, `health` a table each; `whole` how they fit together
+//! - `diagnostic`, `excerpt`, `suggest` how an error is told
+//! - `diff`, `notes` two configurations compared, one looked at
+
+mod default;
+mod diagnostic;
+mod diff;
+mod excerpt;
+mod health;
+mod listener;
+mod model;
+mod name;
+pub mod network;
+mod notes;
+mod pool;
+mod reader;
+mod route;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod top;
+mod value;
+mod whole;
+mod words;
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use toml::de::DeTable;
+
+pub use diagnostic::{Diagnostic, Errors, Place, Source};
+pub use diff::diff;
+pub use model::*;
+pub use notes::notes;
+pub use words::Words;
+
+use reader::{Findings, Shape, Table};
+
+/// A larger file is no configuration.
+const LARGEST_FILE: u64 = 4 << 20;
+
+/// A configuration, and the text it came from: what a later error needs to show its place.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub source: Source,
+}
+
+/// Reads a file. That it is missing or unreadable is an error as any other.
+pub fn load(path: &Path) -> Result<Loaded, Errors> {
+    let whole_file = |message: String, help: &str| {
+        let source = Source::new(path, "");
+        Errors::new(source, vec![Diagnostic::of_file(message).help(help)])
+    };
+    let bytes = read_bounded(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => whole_file("there is no such file".to_owned(), ""),
+        _ => whole_file(format!("can't be read: {error}"), ""),
+    })?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        let expected = "expected a configuration of at most 4MiB";
+        return Err(whole_file("the file is too large".to_owned(), expected));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| not_utf8(path, &error))?;
+    Ok(Loaded { config: parse(&text, path)?, source: Source::new(path, &text) })
+}
+
+/// Reads a text as the content of `file`, from whose folder relative paths start. Touches no file.
+///
+/// The number of cores, the default of `workers`, is all it takes from outside.
+pub fn parse(text: &str, file: &Path) -> Result<Config, Errors> {
+    let (tree, syntax) = DeTable::parse_recoverable(text);
+    let syntax: Vec<Diagnostic> = syntax.iter().map(syntax_error).collect();
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let findings = Findings::new(folder, !syntax.is_empty());
+    let top = Table::new(tree.get_ref(), Place::default(), &top::TOP, &findings);
+    let config = whole::read(&top);
+    let found = findings.into_list();
+    if syntax.is_empty() && found.is_empty() {
+        return Ok(config);
+    }
+    Err(Errors::with_syntax(Source::new(file, text), syntax, found))
+}
+
+/// Every table the reader knows, as people write it, with its keys. The top's name is empty.
+pub fn known_keys() -> Vec<(&'static str, &'static [&'static str])> {
+    shapes().iter().map(|shape| (shape.name, shape.keys)).collect()
+}
+
+fn shapes() -> [&'static Shape; 18] {
+    [
+        &top::TOP,
+        &listener::LISTENER,
+        &listener::LIMITS,
+        &listener::TIMEOUTS,
+        &tls::CERTIFICATE,
+        &tls::HSTS,
+        &route::ROUTE,
+        &route::REDIRECT,
+        &route::RESPOND,
+        &pool::POOL,
+        &pool::BACKEND,
+        &pool::PASSIVE,
+        &pool::RETRY,
+        &pool::TIMEOUTS,
+        &health::HEALTH,
+        &top::ACCESS_LOG,
+        &top::METRICS,
+        &top::ADMIN,
+    ]
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Errors {
+    let place = Place::from(error.utf8_error().valid_up_to()..error.utf8_error().valid_up_to());
+    let source = Source::new(path, &String::from_utf8_lossy(error.as_bytes()));
+    let diagnostic = Diagnostic::at(place, "this is no UTF-8");
+    Errors::new(source, vec![diagnostic.help("expected a text file in UTF-8")])
+}
+
+fn syntax_error(error: &toml::de::Error) -> Diagnostic {
+    let (message, expected) = match error.message().split_once(", expected ") {
+        Some((message, "nothing")) => (message, String::new()),
+        Some((message, expected)) => (message, format!("expected {expected}")),
+        None => (error.message(), String::new()),
+    };
+    let help = match message {
+        "duplicate key" => "a key or a [table] stands once: put both into one".to_owned(),
+        "string values must be quoted" | "invalid float" | "invalid datetime" => {
+            "a text stands in quotes, such as \"0.0.0.0:80\" or \"5s\"".to_owned()
+        }
+        _ => expected,
+    };
+    match error.span() {
+        Some(span) => Diagnostic::at(span.into(), message).help(help),
+        None => Diagnostic::of_file(message).help(help),
+    }
+}

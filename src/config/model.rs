@@ -1,0 +1,345 @@
+//! The configuration as meant: every default filled in, every name resolved, nothing left to doubt.
+//!
+//! Durations are `Duration`, sizes are bytes. `config::load` is the only maker; what reaches the
+//! rest of the house has been checked.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use crate::config::{diagnostic::Place, network::Network};
+
+/// One whole file, as meant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Data-plane threads; fixed for the life of the process. Default: one a core.
+    pub workers: usize,
+    /// How long TERM waits for running requests before it closes them.
+    pub drain_timeout: Duration,
+    /// Sorted by name, as are `pools`.
+    pub listeners: Vec<Listener>,
+    /// In the order of the file, which has no meaning but for messages.
+    pub routes: Vec<Route>,
+    pub pools: Vec<Pool>,
+    pub access_log: Option<AccessLog>,
+    pub metrics: Option<Metrics>,
+    pub admin: Admin,
+}
+
+/// Addresses we accept connections on, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    pub name: Arc<str>,
+    pub bind: Vec<SocketAddr>,
+    /// `None`: plain HTTP.
+    pub tls: Option<Tls>,
+    /// Every request is answered with a redirect to HTTPS on this port.
+    pub redirect_https: Option<u16>,
+    pub hsts: Option<Hsts>,
+    /// Peers whose X-Forwarded-*, Forwarded and X-Request-Id are believed.
+    pub trusted_proxies: Vec<Network>,
+    /// Connections open at once over all workers; more wait in the kernel's accept queue.
+    pub max_connections: usize,
+    /// Connections open at once from one source address; more are closed at once.
+    pub max_connections_per_source: usize,
+    pub limits: Limits,
+    pub timeouts: ListenerTimeouts,
+}
+
+/// The certificates of a TLS listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tls {
+    pub certificates: Vec<Certificate>,
+    /// The lowest version spoken.
+    pub min_version: TlsVersion,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    Tls12,
+    Tls13,
+}
+
+/// One pair of files. It is chosen by the names in the certificate itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Certificate {
+    /// PEM: the certificate, then its chain.
+    pub cert: PathBuf,
+    /// PEM: the private key.
+    pub key: PathBuf,
+    /// Served when SNI is absent or matches no certificate. At most one a listener.
+    pub default: bool,
+    /// Where `cert` stands in the file, to tell of a pair that can't be read.
+    pub place: Place,
+}
+
+/// Strict-Transport-Security (RFC 6797), sent with each answer of a TLS listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hsts {
+    pub max_age: Duration,
+    pub include_subdomains: bool,
+    pub preload: bool,
+}
+
+/// What a client may send (HTTP.md, "Over the limits").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the request line, without its CRLF (414).
+    pub max_request_line: usize,
+    /// Bytes of one header line (431).
+    pub max_header: usize,
+    /// Bytes of all header lines (431).
+    pub max_headers_size: usize,
+    /// Number of header lines (431).
+    pub max_headers: usize,
+    /// Bytes of a request body (413).
+    pub max_body: u64,
+    /// Requests on one connection; the last is answered with `Connection: close`.
+    pub max_requests: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerTimeouts {
+    /// From the first byte of a request to the end of its head (408); also the TLS handshake.
+    pub header: Duration,
+    /// A kept-alive connection without a request.
+    pub keep_alive: Duration,
+    /// A body, in either direction, of which the client neither sends nor takes a byte (408).
+    pub body_idle: Duration,
+}
+
+/// Which requests go to which action.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// The label in metrics and logs: as written, or made of host and path.
+    pub name: Arc<str>,
+    /// `None`: every listener that serves (a `redirect` listener has no routes).
+    pub listener: Option<Arc<str>>,
+    pub host: HostMatch,
+    pub path: PathMatch,
+    pub action: Action,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HostMatch {
+    Any,
+    /// In lower case, without a port.
+    Exact(String),
+    /// `*.example.com` is held as `.example.com`; it matches any number of labels before it.
+    Wildcard(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PathMatch {
+    /// Whole segments: `/api` takes `/api` and `/api/x` but not `/apis`; `/api/` takes `/api/x`
+    /// but not `/api`. `/` takes all.
+    Prefix(String),
+    Exact(String),
+}
+
+impl fmt::Display for HostMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostMatch::Any => f.write_str("*"),
+            HostMatch::Exact(host) => f.write_str(host),
+            HostMatch::Wildcard(parent) => write!(f, "*{parent}"),
+        }
+    }
+}
+
+/// `/assets/`, and `=/assets/` for the exact path.
+impl fmt::Display for PathMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PathMatch::Prefix(path) => f.write_str(path),
+            PathMatch::Exact(path) => write!(f, "={path}"),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// The name of a pool that exists.
+    Pool(Arc<str>),
+    Redirect(Redirect),
+    Respond(Respond),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Redirect {
+    /// The value of Location.
+    pub to: String,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Respond {
+    /// 200 to 599.
+    pub status: u16,
+    pub body: String,
+    pub content_type: String,
+}
+
+/// A named group of backends that answer alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    pub name: Arc<str>,
+    pub balance: Balance,
+    /// At least one; no address twice.
+    pub backends: Vec<Backend>,
+    /// Active probes. `None`: watched passively only.
+    pub health: Option<Health>,
+    pub passive: Passive,
+    pub when_all_down: WhenAllDown,
+    pub retry: Retry,
+    pub timeouts: PoolTimeouts,
+    /// Idle connections kept to each backend, a worker.
+    pub max_idle: usize,
+    pub host_header: HostHeader,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    RoundRobin,
+    LeastConnections,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backend {
+    pub address: SocketAddr,
+    /// 1 to 256.
+    pub weight: u32,
+    /// Used only when no normal backend is up.
+    pub backup: bool,
+}
+
+/// Active probes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Health {
+    pub kind: ProbeKind,
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Probes in a row that turn a backend up.
+    pub rise: u32,
+    /// Probes in a row that turn a backend down.
+    pub fall: u32,
+    /// Share of the interval, 0 to 1, by which each wait is stretched or shortened at random.
+    pub jitter: f64,
+    pub start: Start,
+    /// The port that is probed, where it is not the one that is served.
+    pub port: Option<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProbeKind {
+    Tcp,
+    Http(HttpProbe),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpProbe {
+    pub method: ProbeMethod,
+    /// Origin form: path and query.
+    pub path: String,
+    /// The Host field; `None`: the backend's address.
+    pub host: Option<String>,
+    /// Inclusive ranges of status codes that pass.
+    pub status: Vec<(u16, u16)>,
+    /// Text that the first 64 KiB of the body must hold.
+    pub text: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeMethod {
+    Get,
+    Head,
+    Options,
+}
+
+/// What a backend is held to be before its first probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Out of use until its first probe, which alone decides.
+    Wait,
+    AssumeUp,
+}
+
+/// Failures of real requests that turn a backend down before its next probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passive {
+    /// Connect failures, resets, timeouts and 5xx in a row; 0 turns it off.
+    pub fall: u32,
+    /// Whether a 5xx answer counts as a failure.
+    pub count_5xx: bool,
+    /// Without active probes: how long until it is tried again.
+    pub retry_after: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenAllDown {
+    /// 503.
+    Fail,
+    /// Balance over all of them, as if they were up.
+    ServeAnyway,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retry {
+    /// Tries in all, the first one included; 1 turns retries off.
+    pub attempts: u32,
+    /// Retries as a share (0 to 1) of a pool's recent requests, counted over the whole process.
+    pub budget: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolTimeouts {
+    /// To open a connection (504).
+    pub connect: Duration,
+    /// From the whole request sent to the first byte of the answer (504).
+    pub first_byte: Duration,
+    /// An answer of which the backend sends no byte, or a request body of which it takes none.
+    pub idle: Duration,
+    /// The whole exchange, from the request's head to the answer's end; `None`: no limit.
+    pub whole: Option<Duration>,
+    /// How long an idle connection is kept.
+    pub keep_alive: Duration,
+}
+
+/// What the backend gets as Host.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HostHeader {
+    /// What the client sent.
+    Pass,
+    Set(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessLog {
+    pub to: LogTarget,
+    pub format: LogFormat,
+    /// Lines that may wait to be written; more are dropped and counted.
+    pub queue: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum LogTarget {
+    Stdout,
+    File(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Combined,
+}
+
+/// Where /metrics, /healthz and /readyz are served.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metrics {
+    pub bind: SocketAddr,
+}
+
+/// The socket of `equipoise reload`, `status`, `drain`, `enable`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    pub socket: PathBuf,
+}

@@ -1,0 +1,185 @@
+//! What may stand as a name, a host, a path or an address: text in, meaning or expectation out.
+
+use std::net::{Ipv6Addr, SocketAddr};
+
+use super::model::HostMatch;
+
+/// Names become metric labels and are typed into commands.
+const LONGEST_NAME: usize = 64;
+/// RFC 1035, section 2.3.4.
+const LONGEST_HOST: usize = 253;
+const LONGEST_LABEL: usize = 63;
+/// A longer path fits no request line at its default limit.
+const LONGEST_PATH: usize = 4096;
+
+/// The name of a listener or a pool.
+pub(super) fn name(text: &str) -> Result<&str, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let valid = (1..=LONGEST_NAME).contains(&text.len()) && text.chars().all(allowed);
+    let expected =
+        || format!("expected a name of 1 to {LONGEST_NAME} letters, digits, `_`, `.` and `-`");
+    valid.then_some(text).ok_or_else(expected)
+}
+
+/// The name of a route: printable, since it is a label people read.
+pub(super) fn route_name(text: &str) -> Result<&str, String> {
+    let length = text.chars().count();
+    let printable = !text.chars().any(char::is_control) && text.trim() == text;
+    let valid = printable && (1..=2 * LONGEST_NAME).contains(&length);
+    let expected = || format!("expected a name of 1 to {} printable characters", 2 * LONGEST_NAME);
+    valid.then_some(text).ok_or_else(expected)
+}
+
+/// `www.example.com`, `*.example.com`, or an IP address, in any case and without a port.
+pub(super) fn host_match(text: &str) -> Result<HostMatch, String> {
+    const EXPECTED: &str = r#"expected a host such as "www.example.com" or "*.example.com""#;
+    if text == "*" {
+        return Err("leave `host` out to take every host".to_owned());
+    }
+    if let Some(parent) = text.strip_prefix("*.") {
+        let parent = host(parent).map_err(|why| format!("{EXPECTED}{why}"))?;
+        return Ok(HostMatch::Wildcard(format!(".{parent}")));
+    }
+    if text.contains('*') {
+        return Err(format!("{EXPECTED}; `*` stands alone, as the first label"));
+    }
+    let host = host(text).map_err(|why| format!("{EXPECTED}{why}"))?;
+    Ok(HostMatch::Exact(host))
+}
+
+/// A value for the Host field: a host and perhaps a port (RFC 9110, section 7.2).
+pub(super) fn authority(text: &str) -> Result<String, String> {
+    const EXPECTED: &str = r#"expected a host such as "www.example.com" or "app:8080""#;
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        _ => (text, None),
+    };
+    let valid_port = |port: &str| {
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        digits && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    if !port.is_none_or(valid_port) {
+        return Err(EXPECTED.to_owned());
+    }
+    host(name).map_err(|why| format!("{EXPECTED}{why}"))?;
+    Ok(text.to_owned())
+}
+
+/// A host in lower case. The error is what to add to an expectation.
+fn host(text: &str) -> Result<String, &'static str> {
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if let Some(address) = bracketed {
+        let valid = address.parse::<Ipv6Addr>();
+        return valid.map(|address| format!("[{address}]")).map_err(|_| "");
+    }
+    if !text.is_ascii() {
+        return Err(r#"; write an international name in its "xn--" form"#);
+    }
+    if text.contains(':') {
+        return Err("; without a port, and with an IPv6 address in brackets");
+    }
+    if text.ends_with('.') {
+        return Err("; without a dot at the end");
+    }
+    let label = |label: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=LONGEST_LABEL).contains(&label.len())
+            && label.bytes().all(allowed)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let valid = text.len() <= LONGEST_HOST && text.split('.').all(label);
+    valid.then(|| text.to_ascii_lowercase()).ok_or("")
+}
+
+/// A path of a route, in the form that requests are compared in: dot segments resolved, nothing
+/// encoded that need not be (RFC 3986, section 6.2.2).
+pub(super) fn route_path(text: &str) -> Result<&str, String> {
+    if text.contains(['?', '#']) {
+        return Err("expected a path alone: routes don't look at the query".to_owned());
+    }
+    let path = origin_form(text)?;
+    if path.contains("//") || path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err("expected a path without `//`, `/./` and `/../`".to_owned());
+    }
+    for (at, _) in path.match_indices('%') {
+        let code =
+            path.get(at + 1..at + 3).filter(|code| code.bytes().all(|b| b.is_ascii_hexdigit()));
+        let byte = code.and_then(|code| u8::from_str_radix(code, 16).ok());
+        match byte.ok_or("expected two hex digits after `%`")? {
+            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                return Err(format!("expected `{}` as it is, not encoded", char::from(byte)));
+            }
+            b'/' | b'\\' | 0 => {
+                return Err(
+                    "requests with an encoded slash, backslash or NUL are refused".to_owned()
+                );
+            }
+            _ => {}
+        }
+    }
+    Ok(path)
+}
+
+/// A path and perhaps a query (RFC 9112, section 3.2.1).
+pub(super) fn origin_form(text: &str) -> Result<&str, String> {
+    if !text.starts_with('/') {
+        return Err(r#"expected a path that begins with "/""#.to_owned());
+    }
+    let visible = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if !visible || text.len() > LONGEST_PATH {
+        return Err(format!(
+            "expected at most {LONGEST_PATH} visible ASCII characters; write others as `%` and two hex digits"
+        ));
+    }
+    Ok(text)
+}
+
+/// The value of Location: an absolute URL or a path (RFC 9110, section 10.2.2).
+pub(super) fn location(text: &str) -> Result<&str, String> {
+    let lower = text.to_ascii_lowercase();
+    let absolute = ["http://", "https://"].iter().any(|scheme| {
+        lower.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+    });
+    if !absolute && !text.starts_with('/') {
+        return Err(
+            r#"expected a URL such as "https://www.example.com/", or a path that begins with "/""#
+                .to_owned(),
+        );
+    }
+    let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !visible || text.len() > LONGEST_PATH {
+        return Err(format!(
+            "expected at most {LONGEST_PATH} visible ASCII characters; write others as `%` and two hex digits"
+        ));
+    }
+    Ok(text)
+}
+
+/// An IP address and a port above 0; IPv6 in brackets.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    const EXPECTED: &str =
+        r#"expected an IP address and a port such as "10.0.1.11:8080" or "[2001:db8::1]:8080""#;
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() == 0 => {
+            Err(format!("{EXPECTED}; a port is a number from 1 to 65535"))
+        }
+        Ok(address) => Ok(address),
+        Err(_) if text.starts_with(':') => Err(format!(
+            "{EXPECTED}; for every address write \"0.0.0.0{text}\", \"[::]{text}\" or both"
+        )),
+        Err(_) if text.parse::<std::net::IpAddr>().is_ok() => {
+            Err(format!("{EXPECTED}; the port is missing"))
+        }
+        Err(_) if text.contains("://") => Err(format!("{EXPECTED}; without a scheme")),
+        Err(_) if names_a_host(text) => {
+            Err(format!("{EXPECTED}; names are not looked up in this release, write the address"))
+        }
+        Err(_) => Err(EXPECTED.to_owned()),
+    }
+}
+
+fn names_a_host(text: &str) -> bool {
+    let name = text.rsplit_once(':').map_or(text, |(name, _)| name);
+    host(name).is_ok() && name.bytes().any(|byte| byte.is_ascii_alphabetic())
+}

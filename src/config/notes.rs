@@ -1,0 +1,105 @@
+//! What is allowed, but worth a word from `equipoise check`.
+
+use super::model::{Action, Config, Listener, Pool};
+
+/// One line each; none of them keeps a configuration from being served.
+pub fn notes(config: &Config) -> Vec<String> {
+    let listeners = config.listeners.iter().flat_map(|listener| of_listener(config, listener));
+    let pools = config.pools.iter().flat_map(|pool| of_pool(config, pool));
+    listeners.chain(pools).collect()
+}
+
+fn of_listener(config: &Config, listener: &Listener) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |text: &str| notes.push(format!("listener {}: {text}", listener.name));
+    let own = |name: &std::sync::Arc<str>| *name == listener.name;
+    let routed = config.routes.iter().any(|route| route.listener.as_ref().is_none_or(own));
+    if listener.redirect_https.is_none() && !routed {
+        note("no route takes its requests: each is answered 404");
+    }
+    match &listener.tls {
+        None if listener.bind.iter().any(|bind| bind.port() == 443) => {
+            note("port 443 without `certificates`: plain HTTP");
+        }
+        Some(tls) if !tls.certificates.iter().any(|certificate| certificate.default) => {
+            note("no default certificate: a handshake for another name is refused");
+        }
+        None | Some(_) => {}
+    }
+    if listener.trusted_proxies.iter().any(|network| network.prefix == 0) {
+        note("`trusted_proxies` holds every address: anyone can claim to be any client");
+    }
+    notes
+}
+
+fn of_pool(config: &Config, pool: &Pool) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |text: &str| notes.push(format!("pool {}: {text}", pool.name));
+    let leads_here = |action: &Action| matches!(action, Action::Pool(name) if *name == pool.name);
+    if !config.routes.iter().any(|route| leads_here(&route.action)) {
+        note("no route leads to it");
+    }
+    match (&pool.health, pool.passive.fall) {
+        (Some(_), _) => {}
+        (None, 0) => note("no `health` and `passive` turned off: not watched at all"),
+        (None, _) => note("no `health`: watched passively only"),
+    }
+    if pool.backends.iter().all(|backend| backend.backup) {
+        note("every backend is a `backup`: they serve as if none were");
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn check(text: &str, expected: &[&str]) {
+        let config = crate::config::parse(text, Path::new("e.toml")).unwrap();
+        assert_eq!(notes(&config), expected);
+    }
+
+    const LISTENER: &str = "[listener.http]\nbind = \"0.0.0.0:80\"\n[[route]]\npool = \"app\"\n";
+
+    #[test]
+    fn nothing_to_say_of_a_pool_with_probes() {
+        let pool = "[pool.app]\nbackends = [\"10.0.1.11:80\"]\nhealth = {}";
+        check(&format!("{LISTENER}{pool}"), &[]);
+    }
+
+    #[test]
+    fn a_pool_without_probes() {
+        let pool = "[pool.app]\nbackends = [\"10.0.1.11:80\"]\n";
+        let note = "pool app: no `health`: watched passively only";
+        check(&format!("{LISTENER}{pool}"), &[note]);
+        let note = "pool app: no `health` and `passive` turned off: not watched at all";
+        check(&format!("{LISTENER}{pool}passive = {{ fall = 0 }}"), &[note]);
+    }
+
+    #[test]
+    fn a_pool_and_a_listener_that_nothing_leads_to() {
+        check(
+            "[listener.http]\nbind = \"0.0.0.0:443\"\ntrusted_proxies = \"0.0.0.0/0\"\n\
+             [pool.app]\nbackends = [{ address = \"10.0.1.11:80\", backup = true }]\nhealth = {}",
+            &[
+                "listener http: no route takes its requests: each is answered 404",
+                "listener http: port 443 without `certificates`: plain HTTP",
+                "listener http: `trusted_proxies` holds every address: anyone can claim to be any client",
+                "pool app: no route leads to it",
+                "pool app: every backend is a `backup`: they serve as if none were",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_tls_listener_without_a_default() {
+        let tls = "[listener.https]\nbind = \"0.0.0.0:443\"\n\
+                   certificates = [{ cert = \"a\", key = \"b\" }]\n\
+                   [[route]]\nrespond = { status = 200 }";
+        let note =
+            "listener https: no default certificate: a handshake for another name is refused";
+        check(tls, &[note]);
+    }
+}

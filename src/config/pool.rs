@@ -1,0 +1,155 @@
+//! `[pool.NAME]`: from the table as written to the pool as meant.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+
+use super::{
+    diagnostic::{Diagnostic, Place},
+    health,
+    listener::A_WAIT,
+    model::{Backend, Balance, HostHeader, Passive, Pool, PoolTimeouts, Retry, WhenAllDown},
+    name,
+    reader::{Field, Shape, Table},
+};
+
+pub(super) static POOL: Shape = Shape {
+    name: "[pool.NAME]",
+    keys: &[
+        "balance",
+        "backends",
+        "health",
+        "passive",
+        "when_all_down",
+        "retry",
+        "timeouts",
+        "max_idle",
+        "host_header",
+    ],
+};
+
+pub(super) static BACKEND: Shape =
+    Shape { name: "`backends` of [pool.NAME]", keys: &["address", "weight", "backup"] };
+
+pub(super) static PASSIVE: Shape =
+    Shape { name: "`passive` of [pool.NAME]", keys: &["fall", "count_5xx", "retry_after"] };
+
+pub(super) static RETRY: Shape =
+    Shape { name: "`retry` of [pool.NAME]", keys: &["attempts", "budget"] };
+
+pub(super) static TIMEOUTS: Shape = Shape {
+    name: "`timeouts` of [pool.NAME]",
+    keys: &["connect", "first_byte", "idle", "whole", "keep_alive"],
+};
+
+pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
+    let table = field.table(&POOL)?;
+    if let Err(expected) = name::name(field.key) {
+        let message = format!("`{}` is no name for a pool", field.key);
+        table.findings().add(Diagnostic::at(field.key_place, message).help(expected));
+    }
+    Some(Pool {
+        name: Arc::from(field.key),
+        balance: table.word("balance", Balance::RoundRobin),
+        backends: backends(&table),
+        health: table.field("health").and_then(|field| health::read(&field)),
+        passive: passive(&table),
+        when_all_down: table.word("when_all_down", WhenAllDown::Fail),
+        retry: retry(&table),
+        timeouts: timeouts(&table),
+        max_idle: table.integer("max_idle", 0..=65_536, 64),
+        host_header: host_header(&table),
+    })
+}
+
+fn backends(pool: &Table<'_>) -> Vec<Backend> {
+    let help =
+        r#"expected the servers that answer: backends = ["10.0.1.11:8080", "10.0.1.12:8080"]"#;
+    let Some(field) = pool.required("backends", help) else {
+        return Vec::new();
+    };
+    let Some(items) = field.as_items() else {
+        field.judge::<()>(Err(help.to_owned()));
+        return Vec::new();
+    };
+    if items.is_empty() {
+        field.fail("a pool without backends", help);
+    }
+    let mut first: HashMap<SocketAddr, Place> = HashMap::new();
+    let mut backends = Vec::new();
+    for item in items {
+        let Some((backend, place)) = backend(&item) else {
+            continue;
+        };
+        if let Some(earlier) = first.insert(backend.address, place) {
+            let message = format!("{} is in this pool twice", backend.address);
+            let help = "for a larger share of the traffic give it a `weight`";
+            item.tell(Diagnostic::at(place, message).beside(earlier, "the first").help(help));
+        }
+        backends.push(backend);
+    }
+    backends
+}
+
+/// A backend is an address, or a table with one.
+fn backend(item: &Field<'_>) -> Option<(Backend, Place)> {
+    if !item.is_table() {
+        let backend =
+            Backend { address: item.judge(name::address(item.text()?))?, weight: 1, backup: false };
+        return Some((backend, item.place()));
+    }
+    let table = item.table(&BACKEND)?;
+    let weight = table.integer("weight", 1..=256, 1);
+    let backup = table.boolean("backup", false);
+    let address = table.required("address", r#"expected { address = "10.0.1.11:8080" }"#)?;
+    let backend =
+        Backend { address: address.judge(name::address(address.text()?))?, weight, backup };
+    Some((backend, address.place()))
+}
+
+fn passive(pool: &Table<'_>) -> Passive {
+    let default = Passive::default();
+    let field = pool.field("passive");
+    let Some(table) = field.and_then(|field| field.table(&PASSIVE)) else {
+        return default;
+    };
+    Passive {
+        fall: table.integer("fall", 0..=1_000, default.fall),
+        count_5xx: table.boolean("count_5xx", default.count_5xx),
+        retry_after: table.duration("retry_after", A_WAIT, default.retry_after),
+    }
+}
+
+fn retry(pool: &Table<'_>) -> Retry {
+    let default = Retry::default();
+    let field = pool.field("retry");
+    let Some(table) = field.and_then(|field| field.table(&RETRY)) else {
+        return default;
+    };
+    Retry {
+        attempts: table.integer("attempts", 1..=10, default.attempts),
+        budget: table.share("budget", 1.0, default.budget),
+    }
+}
+
+fn timeouts(pool: &Table<'_>) -> PoolTimeouts {
+    let default = PoolTimeouts::default();
+    let field = pool.field("timeouts");
+    let Some(table) = field.and_then(|field| field.table(&TIMEOUTS)) else {
+        return default;
+    };
+    PoolTimeouts {
+        connect: table.duration("connect", A_WAIT, default.connect),
+        first_byte: table.duration("first_byte", A_WAIT, default.first_byte),
+        idle: table.duration("idle", A_WAIT, default.idle),
+        whole: table.field("whole").and_then(|field| field.duration(A_WAIT)),
+        keep_alive: table.duration("keep_alive", A_WAIT, default.keep_alive),
+    }
+}
+
+fn host_header(pool: &Table<'_>) -> HostHeader {
+    let field = pool.field("host_header");
+    let written = field.and_then(|field| match field.text()? {
+        "pass" => None,
+        text => field.judge(name::authority(text)),
+    });
+    written.map_or(HostHeader::Pass, HostHeader::Set)
+}

@@ -1,0 +1,200 @@
+//! `[[route]]`: from the table as written to the route as meant.
+
+use std::sync::Arc;
+
+use super::{
+    diagnostic::{Diagnostic, Place},
+    model::{Action, HostMatch, PathMatch, Redirect, Respond, Route},
+    name,
+    reader::{Field, Shape, Table},
+};
+
+pub(super) static ROUTE: Shape = Shape {
+    name: "[[route]]",
+    keys: &["name", "listener", "host", "path", "exact", "pool", "redirect", "respond"],
+};
+
+pub(super) static REDIRECT: Shape =
+    Shape { name: "`redirect` of [[route]]", keys: &["to", "status"] };
+
+pub(super) static RESPOND: Shape =
+    Shape { name: "`respond` of [[route]]", keys: &["status", "body", "content_type"] };
+
+/// A longer body is a file, not an answer in a configuration.
+const LONGEST_BODY: usize = 64 << 10;
+
+/// A route as far as it could be read, and the places that only the whole file can judge.
+pub(super) struct WrittenRoute {
+    pub place: Place,
+    pub name: Option<(Arc<str>, Place)>,
+    pub listener: Option<(Arc<str>, Place)>,
+    pub pool: Option<(Arc<str>, Place)>,
+    pub host: Option<HostMatch>,
+    pub path: Option<PathMatch>,
+    action: Option<Action>,
+}
+
+impl WrittenRoute {
+    /// What a request is matched by; two routes with the same are a tie.
+    pub fn key(&self) -> Option<(Option<&str>, &HostMatch, &PathMatch)> {
+        let listener = self.listener.as_ref().map(|(name, _)| name.as_ref());
+        Some((listener, self.host.as_ref()?, self.path.as_ref()?))
+    }
+
+    /// The name as written, or made of what the route matches.
+    pub fn label(&self) -> Option<Arc<str>> {
+        if let Some((name, _)) = &self.name {
+            return Some(name.clone());
+        }
+        let (listener, host, path) = self.key()?;
+        Some(default_name(listener, host, path).into())
+    }
+
+    /// `None` where something could not be read, which has been told.
+    pub fn meant(&self) -> Option<Route> {
+        Some(Route {
+            name: self.label()?,
+            listener: self.listener.as_ref().map(|(name, _)| name.clone()),
+            host: self.host.clone()?,
+            path: self.path.clone()?,
+            action: self.action.clone()?,
+        })
+    }
+}
+
+/// Made of the route alone, so that a label doesn't change when another route comes or goes.
+fn default_name(listener: Option<&str>, host: &HostMatch, path: &PathMatch) -> String {
+    let listener = listener.map(|name| format!("{name} ")).unwrap_or_default();
+    match (host, path) {
+        (HostMatch::Any, PathMatch::Prefix(path)) if path == "/" => format!("{listener}*"),
+        (host, path) => format!("{listener}{host}{path}"),
+    }
+}
+
+pub(super) fn read(field: &Field<'_>) -> Option<WrittenRoute> {
+    let table = field.table(&ROUTE)?;
+    let (action, pool) = action(&table);
+    Some(WrittenRoute {
+        place: table.place(),
+        name: table.field("name").and_then(|field| named(&field)),
+        listener: table.field("listener").and_then(|field| reference(&field)),
+        pool,
+        host: host(&table),
+        path: path(&table),
+        action,
+    })
+}
+
+fn named(field: &Field<'_>) -> Option<(Arc<str>, Place)> {
+    let name = field.judge(name::route_name(field.text()?))?;
+    Some((Arc::from(name), field.place()))
+}
+
+fn reference(field: &Field<'_>) -> Option<(Arc<str>, Place)> {
+    Some((Arc::from(field.text()?), field.place()))
+}
+
+fn host(table: &Table<'_>) -> Option<HostMatch> {
+    match table.field("host") {
+        None => Some(HostMatch::Any),
+        Some(field) => field.judge(name::host_match(field.text()?)),
+    }
+}
+
+fn path(table: &Table<'_>) -> Option<PathMatch> {
+    let path = |field: &Field<'_>| Some(field.judge(name::route_path(field.text()?))?.to_owned());
+    match (table.field("path"), table.field("exact")) {
+        (None, None) => Some(PathMatch::Prefix("/".to_owned())),
+        (Some(prefix), None) => path(&prefix).map(PathMatch::Prefix),
+        (None, Some(exact)) => path(&exact).map(PathMatch::Exact),
+        (Some(prefix), Some(exact)) => {
+            let message = "a route with both `path` and `exact`";
+            let help = "keep `path` for all below it, or `exact` for the one";
+            exact.tell(
+                Diagnostic::at(exact.key_place, message)
+                    .beside(prefix.key_place, "`path`")
+                    .help(help),
+            );
+            None
+        }
+    }
+}
+
+/// The one action, and the pool it names.
+fn action(table: &Table<'_>) -> (Option<Action>, Option<(Arc<str>, Place)>) {
+    let fields = ["pool", "redirect", "respond"].map(|key| table.field(key));
+    let present: Vec<&Field<'_>> = fields.iter().flatten().collect();
+    match present.as_slice() {
+        [] => {
+            let help =
+                r#"expected one of pool = "NAME", redirect = "URL" or respond = { status = 404 }"#;
+            let message = "a route without an action";
+            let diagnostic = Diagnostic::at(table.place(), message).help(help);
+            table.findings().missing(diagnostic);
+        }
+        [_] => {}
+        [first, second, ..] => {
+            let message = format!("a route with two actions, `{}` and `{}`", first.key, second.key);
+            let help = "keep one: a route does one thing";
+            table.findings().add(Diagnostic::at(second.key_place, message).help(help));
+        }
+    }
+    let [pool, redirect_to, answer] = fields;
+    let pool = pool.and_then(|field| reference(&field));
+    let action = None
+        .or_else(|| Some(Action::Pool(pool.as_ref()?.0.clone())))
+        .or_else(|| redirect(redirect_to.as_ref()?).map(Action::Redirect))
+        .or_else(|| respond(answer.as_ref()?).map(Action::Respond));
+    (action, pool)
+}
+
+fn redirect(field: &Field<'_>) -> Option<Redirect> {
+    const FOUND: u16 = 302;
+    if !field.is_table() {
+        let to = field.judge(name::location(field.text()?))?.to_owned();
+        return Some(Redirect { to, status: FOUND });
+    }
+    let table = field.table(&REDIRECT)?;
+    let status = match table.field("status") {
+        None => Some(FOUND),
+        Some(field) => redirect_status(&field),
+    };
+    let to = table.required("to", r#"expected where to: to = "https://www.example.com/""#)?;
+    Some(Redirect { to: to.judge(name::location(to.text()?))?.to_owned(), status: status? })
+}
+
+fn redirect_status(field: &Field<'_>) -> Option<u16> {
+    let status = field.as_integer().and_then(|status| u16::try_from(status).ok());
+    let valid = status.filter(|status| matches!(status, 301 | 302 | 303 | 307 | 308));
+    field.judge(valid.ok_or("expected 301, 302, 303, 307 or 308".to_owned()))
+}
+
+fn respond(field: &Field<'_>) -> Option<Respond> {
+    let table = field.table(&RESPOND)?;
+    let body = match table.field("body") {
+        None => Some(""),
+        Some(field) => field.text().and_then(|text| field.judge(short_enough(text))),
+    };
+    let content_type = match table.field("content_type") {
+        None => Some("text/plain; charset=utf-8"),
+        Some(field) => field.text().and_then(|text| field.judge(media_type(text))),
+    };
+    let status = table.required("status", "expected the status to answer with: status = 503")?;
+    let code = status.integer(200..=599)?;
+    if matches!(code, 204 | 205 | 304) && body.is_some_and(|body| !body.is_empty()) {
+        status.fail(format!("an answer with status {code} has no body"), "remove `body`");
+    }
+    Some(Respond { status: code, body: body?.to_owned(), content_type: content_type?.to_owned() })
+}
+
+fn short_enough(text: &str) -> Result<&str, String> {
+    let expected = || "expected at most 64KiB".to_owned();
+    (text.len() <= LONGEST_BODY).then_some(text).ok_or_else(expected)
+}
+
+fn media_type(text: &str) -> Result<&str, String> {
+    let visible = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    let valid = visible && text.contains('/') && text.trim() == text && text.len() <= 255;
+    let expected = || r#"expected a media type such as "application/json""#.to_owned();
+    valid.then_some(text).ok_or_else(expected)
+}

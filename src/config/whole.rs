@@ -1,0 +1,212 @@
+//! What only the whole file can tell: names that lead nowhere, addresses bound twice, ties.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use super::{
+    diagnostic::{Diagnostic, Place},
+    listener::{self, A_WAIT, WrittenListener},
+    model::{Config, Metrics},
+    pool,
+    reader::{Field, Findings, Table},
+    route::{self, WrittenRoute},
+    suggest, top,
+};
+
+/// Reads everything. What it returns is to be used only if nothing was found wrong.
+pub(super) fn read(top: &Table<'_>) -> Config {
+    let findings = top.findings();
+    let listener_fields = named_tables(top, "listener", &listener::LISTENER);
+    let mut listeners: Vec<WrittenListener> =
+        listener_fields.iter().filter_map(listener::read).collect();
+    let routes: Vec<WrittenRoute> = route_tables(top).iter().filter_map(route::read).collect();
+    let pool_fields = named_tables(top, "pool", &pool::POOL);
+    let metrics = top::metrics(top);
+
+    if listener_fields.is_empty() {
+        let help = "expected at least one [listener.NAME] with its `bind`";
+        findings.missing(Diagnostic::of_file("no listener: nothing would be served").help(help));
+    }
+    no_address_twice(findings, &listeners, metrics);
+    choose_https_ports(findings, &mut listeners);
+    listeners_of_routes(findings, &routes, &listener_fields, &listeners);
+    pools_of_routes(findings, &routes, &pool_fields);
+    no_tie(findings, &routes);
+    no_name_twice(findings, &routes);
+
+    let mut config = Config {
+        workers: top::workers(top),
+        drain_timeout: top.duration("drain_timeout", A_WAIT, Duration::from_secs(30)),
+        listeners: listeners.into_iter().map(|written| written.listener).collect(),
+        routes: routes.iter().filter_map(WrittenRoute::meant).collect(),
+        pools: pool_fields.iter().filter_map(pool::read).collect(),
+        access_log: top::access_log(top),
+        metrics: metrics.map(|(bind, _)| Metrics { bind }),
+        admin: top::admin(top),
+    };
+    config.listeners.sort_by(|a, b| a.name.cmp(&b.name));
+    config.pools.sort_by(|a, b| a.name.cmp(&b.name));
+    config
+}
+
+fn named_tables<'a>(
+    top: &Table<'a>,
+    key: &'static str,
+    shape: &'static super::reader::Shape,
+) -> Vec<Field<'a>> {
+    top.field(key).map(|field| field.named(shape)).unwrap_or_default()
+}
+
+fn route_tables<'a>(top: &Table<'a>) -> Vec<Field<'a>> {
+    let Some(field) = top.field("route") else {
+        return Vec::new();
+    };
+    let expected = || "expected an array of tables: write [[route]], with two brackets".to_owned();
+    field.judge(field.as_items().ok_or_else(expected)).unwrap_or_default()
+}
+
+/// An address with its port belongs to one owner; 0.0.0.0 and [::] own every address of theirs.
+fn no_address_twice(
+    findings: &Findings<'_>,
+    listeners: &[WrittenListener],
+    metrics: Option<(SocketAddr, Place)>,
+) {
+    let binds = listeners.iter().flat_map(|written| written.binds.iter().copied());
+    let mut exact: HashMap<(IpAddr, u16), Place> = HashMap::new();
+    let mut every: HashMap<(bool, u16), (SocketAddr, Place)> = HashMap::new();
+    let mut some: HashMap<(bool, u16), (SocketAddr, Place)> = HashMap::new();
+    for (bind, place) in binds.chain(metrics) {
+        let address = bind.ip().to_canonical();
+        let family = (address.is_ipv4(), bind.port());
+        if let Some(first) = exact.insert((address, bind.port()), place) {
+            let message = format!("{bind} is bound twice");
+            let help = "remove one, or choose another port";
+            findings.add(Diagnostic::at(place, message).beside(first, "the first").help(help));
+            continue;
+        }
+        let (own, other) = match address.is_unspecified() {
+            true => (&mut every, &some),
+            false => (&mut some, &every),
+        };
+        own.entry(family).or_insert((bind, place));
+        if let Some((taken, first)) = other.get(&family) {
+            let message = format!("{bind} overlaps with {taken}");
+            let help = "one would take the other's connections: remove one, or choose another port";
+            findings.add(Diagnostic::at(place, message).beside(*first, "the other").help(help));
+        }
+    }
+}
+
+/// `redirect = "https"` leads to the port of the one TLS listener, or to 443 among several.
+fn choose_https_ports(findings: &Findings<'_>, listeners: &mut [WrittenListener]) {
+    let tls = listeners.iter().filter(|written| written.listener.tls.is_some());
+    let mut ports: Vec<u16> =
+        tls.flat_map(|written| written.listener.bind.iter().map(SocketAddr::port)).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    let chosen = match ports.as_slice() {
+        [only] => Ok(*only),
+        several if several.contains(&443) => Ok(443),
+        [] => Err((
+            "`redirect = \"https\"` without a TLS listener to lead to",
+            "add a listener with `certificates`, or name a port: redirect = \"https:443\""
+                .to_owned(),
+        )),
+        [first, ..] => Err((
+            "`redirect = \"https\"` with several ports to lead to and none of them 443",
+            format!("name one: redirect = \"https:{first}\""),
+        )),
+    };
+    for written in listeners {
+        let Some(redirect) = written.redirect.as_ref().filter(|redirect| redirect.port.is_none())
+        else {
+            continue;
+        };
+        match &chosen {
+            Ok(port) => written.listener.redirect_https = Some(*port),
+            Err((message, help)) => {
+                findings.missing(Diagnostic::at(redirect.place, *message).help(help.as_str()));
+            }
+        }
+    }
+}
+
+fn listeners_of_routes(
+    findings: &Findings<'_>,
+    routes: &[WrittenRoute],
+    written: &[Field<'_>],
+    listeners: &[WrittenListener],
+) {
+    let names: HashSet<&str> = written.iter().map(|field| field.key).collect();
+    let redirecting = listeners.iter().filter(|written| written.redirect.is_some());
+    let redirecting: HashSet<&str> =
+        redirecting.map(|written| written.listener.name.as_ref()).collect();
+    for (name, place) in routes.iter().filter_map(|route| route.listener.as_ref()) {
+        if redirecting.contains(name.as_ref()) {
+            let message = format!("listener `{name}` answers every request with a redirect");
+            let help = "name another listener, or remove its `redirect`";
+            findings.add(Diagnostic::at(*place, message).help(help));
+        } else if !names.contains(name.as_ref()) {
+            findings.missing(unknown("listener", name, *place, &names));
+        }
+    }
+}
+
+fn pools_of_routes(findings: &Findings<'_>, routes: &[WrittenRoute], written: &[Field<'_>]) {
+    let names: HashSet<&str> = written.iter().map(|field| field.key).collect();
+    for (name, place) in routes.iter().filter_map(|route| route.pool.as_ref()) {
+        if !names.contains(name.as_ref()) {
+            findings.missing(unknown("pool", name, *place, &names));
+        }
+    }
+}
+
+fn unknown(what: &str, name: &str, place: Place, known: &HashSet<&str>) -> Diagnostic {
+    let mut known: Vec<&str> = known.iter().copied().collect();
+    known.sort_unstable();
+    let help = match known.as_slice() {
+        [] => format!("add [{what}.{name}]"),
+        known => suggest::did_you_mean(name, known.iter().copied()),
+    };
+    Diagnostic::at(place, format!("there is no {what} `{name}`")).help(help)
+}
+
+fn no_tie(findings: &Findings<'_>, routes: &[WrittenRoute]) {
+    let mut first = HashMap::new();
+    for route in routes {
+        let Some(key) = route.key() else {
+            continue;
+        };
+        if let Some(earlier) = first.insert(key, route.place) {
+            let message = "a tie: another route takes the same requests";
+            let help =
+                "change `host`, `path` or `listener` of one; the order of routes means nothing";
+            let tie = Diagnostic::at(route.place, message).beside(earlier, "the other");
+            findings.add(tie.help(help));
+        }
+    }
+}
+
+/// The names of routes are labels of metrics and have to differ. Names made by default do, but
+/// for a tie, which is told already.
+fn no_name_twice(findings: &Findings<'_>, routes: &[WrittenRoute]) {
+    let mut first: HashMap<_, Place> = HashMap::new();
+    let made = routes.iter().filter(|route| route.name.is_none());
+    for route in made {
+        if let Some(label) = route.label() {
+            first.entry(label).or_insert(route.place);
+        }
+    }
+    for (name, place) in routes.iter().filter_map(|route| route.name.as_ref()) {
+        if let Some(earlier) = first.insert(name.clone(), *place) {
+            let message = format!("two routes are named `{name}`");
+            let diagnostic = Diagnostic::at(*place, message).beside(earlier, "the other");
+            findings.add(
+                diagnostic.help("give one another `name`: it is their label in metrics and logs"),
+            );
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The words of the closed choices: the same in the file, the logs and the metrics.
+
+use super::model::{Balance, LogFormat, ProbeMethod, Start, TlsVersion, WhenAllDown};
+
+/// A closed choice whose values are written as words.
+pub trait Words: Copy + PartialEq + 'static {
+    const WORDS: &'static [(&'static str, Self)];
+
+    fn word(self) -> &'static str {
+        let named = Self::WORDS.iter().find(|(_, value)| *value == self);
+        named.map_or("", |(word, _)| word)
+    }
+}
+
+impl Words for Balance {
+    const WORDS: &'static [(&'static str, Balance)] =
+        &[("round-robin", Balance::RoundRobin), ("least-connections", Balance::LeastConnections)];
+}
+
+impl Words for TlsVersion {
+    const WORDS: &'static [(&'static str, TlsVersion)] =
+        &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
+}
+
+impl Words for ProbeMethod {
+    const WORDS: &'static [(&'static str, ProbeMethod)] = &[
+        ("GET", ProbeMethod::Get),
+        ("HEAD", ProbeMethod::Head),
+        ("OPTIONS", ProbeMethod::Options),
+    ];
+}
+
+impl Words for Start {
+    const WORDS: &'static [(&'static str, Start)] =
+        &[("wait", Start::Wait), ("assume-up", Start::AssumeUp)];
+}
+
+impl Words for WhenAllDown {
+    const WORDS: &'static [(&'static str, WhenAllDown)] =
+        &[("fail", WhenAllDown::Fail), ("serve-anyway", WhenAllDown::ServeAnyway)];
+}
+
+impl Words for LogFormat {
+    const WORDS: &'static [(&'static str, LogFormat)] =
+        &[("json", LogFormat::Json), ("combined", LogFormat::Combined)];
+}

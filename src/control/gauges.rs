@@ -1,0 +1,47 @@
+//! What /metrics shows of the state, beside what the workers count. Pure.
+
+use crate::{
+    control::protocol::{BackendStatus, PhaseWord, PoolStatus, Status, VerdictWord},
+    observe::metrics::Family,
+};
+
+/// The gauges of a moment.
+pub fn families(status: &Status) -> Vec<Family> {
+    let serving = u8::from(status.phase == PhaseWord::Serving);
+    let workers = Family::gauge("equipoise_workers", "Data-plane threads.");
+    let phase = Family::gauge("equipoise_serving", "1 while serving, 0 while draining.");
+    let mut families =
+        vec![workers.with(&[], status.workers as f64), phase.with(&[], f64::from(serving))];
+    families.extend(backends(&status.pools));
+    families
+}
+
+fn backends(pools: &[PoolStatus]) -> [Family; 4] {
+    let gauge = |name, help, value: &dyn Fn(&BackendStatus) -> f64| {
+        let mut family = Family::gauge(name, help);
+        for pool in pools {
+            for backend in &pool.backends {
+                let address = backend.address.to_string();
+                family.add(&[("pool", &pool.name), ("backend", &address)], value(backend));
+            }
+        }
+        family
+    };
+    let holds = |verdict: VerdictWord| {
+        move |backend: &BackendStatus| f64::from(u8::from(backend.verdict == verdict))
+    };
+    [
+        gauge("equipoise_backend_up", "1 if held to be up.", &holds(VerdictWord::Up)),
+        gauge(
+            "equipoise_backend_draining",
+            "1 if an operator drains it.",
+            &holds(VerdictWord::Draining),
+        ),
+        gauge("equipoise_backend_in_flight", "Requests under way.", &|backend| {
+            backend.in_flight as f64
+        }),
+        gauge("equipoise_backend_weight", "Share of the pool's traffic.", &|backend| {
+            f64::from(backend.weight)
+        }),
+    ]
+}

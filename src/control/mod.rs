@@ -1,0 +1,37 @@
+//! The control plane: one thread that decides what the workers know.
+//!
+//! - `plane`: before it runs: generation 1, and what the workers need.
+//! - `running`: the story: what comes in, what is published, how it ends.
+//! - `state`, `event`, `book`, `plight`: what a change does; pure.
+//! - `status`, `gauges`: what the state looks like from outside; pure.
+//! - `prepare`, `rooms`, `certificates`: from a file to what can be served.
+//! - `probe/`: active health checks, a task a backend.
+//! - `protocol`, `admin`, `ask`, `page`: the admin socket and the metrics address.
+//! - `reloads`: who waits for the verdict on a reload.
+//! - `signals`, `notify`, `watchdog`: the process and its service manager.
+
+mod admin;
+mod ask;
+mod book;
+pub mod certificates;
+pub mod event;
+mod gauges;
+mod notify;
+mod page;
+pub mod plane;
+mod plight;
+mod prepare;
+mod probe;
+pub mod protocol;
+mod reloads;
+mod rooms;
+mod running;
+mod signals;
+#[cfg(test)]
+mod simulation;
+mod state;
+mod status;
+mod watchdog;
+
+pub use event::Refused;
+pub use plane::{End, Plane, first, first_from};

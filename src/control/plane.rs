@@ -1,0 +1,142 @@
+//! The control plane before it runs: generation 1 is built, its addresses are bound, no thread has
+//! begun. Whoever spawns the workers takes from here what they need.
+
+use std::{collections::HashMap, io, net::SocketAddr, path::Path, sync::Arc};
+
+use tokio::sync::watch;
+
+use crate::{
+    config::Loaded,
+    control::{
+        admin::AdminSocket,
+        certificates::Pairs,
+        event::{Line, Moment, Refused},
+        prepare::{self, Held, Opened, Origin, Ready},
+        running::Running,
+        state::State,
+    },
+    net::{inherited, listen::Sockets, tls::Tickets},
+    observe::metrics::Metrics,
+    pool::backend::Bell,
+    roll::Roll,
+    snapshot::Snapshot,
+};
+
+/// Ready to run.
+pub struct Plane {
+    pub(super) origin: Origin,
+    pub(super) state: State,
+    pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
+    pub(super) roll: Arc<Roll>,
+    pub(super) bell: Arc<Bell>,
+    pub(super) tickets: Tickets,
+    pub(super) pairs: Pairs,
+    pub(super) page: Option<std::net::TcpListener>,
+    pub(super) admin: AdminSocket,
+}
+
+/// How the process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All connections ended by themselves.
+    Drained,
+    /// The drain's deadline passed; what was still under way was closed.
+    Cut,
+    /// A second TERM or INT.
+    AtOnce,
+    /// A worker ended without having been told to: our own mistake.
+    WorkerLost,
+}
+
+/// Reads the file, opens all that it needs and builds generation 1. To be called before the process
+/// opens files of its own: the service manager's sockets have fixed numbers.
+///
+/// # Errors
+/// Every reason at once; nothing stays open.
+pub fn first(path: &Path) -> Result<Plane, Refused> {
+    begin(Origin::File(path.to_owned()))
+}
+
+/// As `first`, for a configuration that was made in the process; a reload takes it once more.
+pub fn first_from(loaded: Loaded) -> Result<Plane, Refused> {
+    begin(Origin::Given(Box::new(loaded)))
+}
+
+fn begin(origin: Origin) -> Result<Plane, Refused> {
+    let inherited = inherited::listeners().map_err(|error| Refused::because(error.to_string()))?;
+    let loaded = prepare::load(&origin)?;
+    let workers = loaded.config.workers;
+    let tickets = Tickets::new().map_err(|error| Refused::because(error.to_string()))?;
+    let held = Held {
+        config: None,
+        workers,
+        sockets: shared(inherited, workers).map_err(|error| Refused::because(error.to_string()))?,
+        tls: HashMap::new(),
+        rooms: HashMap::new(),
+        access_log: None,
+        metrics: Metrics::new(workers),
+        pairs: Pairs::default(),
+        tickets: tickets.clone(),
+    };
+    let ready = prepare::open(loaded, &held)?;
+    ready.warnings.iter().for_each(Line::log);
+    tell_unused(&held, &ready);
+    let Ready { prepared, pairs, page, admin, warnings: _ } = ready;
+    // Nothing is open yet that either could be the same as.
+    let (Opened::New(page), Opened::New(admin)) = (page, admin) else {
+        unreachable!("at the start every address is new");
+    };
+    pairs.tell(&prepared.config, &prepared.parts.metrics.control);
+    let bell = Arc::new(Bell::default());
+    let state = State::new(prepared, bell.clone(), Moment::now());
+    held.metrics.control.set_generation(state.snapshot().generation);
+    let snapshots = watch::Sender::new(state.snapshot().clone());
+    let roll = Roll::new(workers);
+    Ok(Plane { origin, state, snapshots, roll, bell, tickets, pairs, page, admin })
+}
+
+fn shared(
+    inherited: Vec<(SocketAddr, std::net::TcpListener)>,
+    workers: usize,
+) -> io::Result<HashMap<SocketAddr, Arc<Sockets>>> {
+    let share =
+        |(address, listener)| Ok((address, Arc::new(Sockets::inherited(listener, workers)?)));
+    inherited.into_iter().map(share).collect()
+}
+
+fn tell_unused(held: &Held, ready: &Ready) {
+    for address in held.sockets.keys() {
+        if !ready.prepared.parts.sockets.contains_key(address) {
+            tracing::warn!(
+                "the service manager opened {address}, but no listener binds it: closed; the \
+                 ListenStream= of the .socket unit and `bind` must say the same"
+            );
+        }
+    }
+}
+
+impl Plane {
+    /// What the workers follow.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshots.subscribe()
+    }
+
+    /// How many workers the sockets are bound for.
+    pub fn workers(&self) -> usize {
+        self.roll.workers()
+    }
+
+    /// Every worker must have signed in before the plane runs.
+    pub fn roll(&self) -> &Arc<Roll> {
+        &self.roll
+    }
+
+    /// Runs until the process is to end. The workers' threads may be joined after `End::Drained`;
+    /// after the others some may hang.
+    ///
+    /// # Errors
+    /// Signals can't be heard, or the control plane's own addresses can't be served.
+    pub async fn run(self) -> io::Result<End> {
+        Ok(Running::begin(self)?.run().await)
+    }
+}

@@ -1,0 +1,223 @@
+//! From a file to a configuration that can be served: all that may fail of a start or a reload.
+//!
+//! It reads files, binds addresses and opens logs, so that it runs on the blocking pool. Whatever
+//! it opened is closed again when it is refused, and nothing that serves has noticed.
+
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
+
+use crate::{
+    config::{self, Config, Errors, Listener, Loaded, LogFormat, LogTarget},
+    control::{
+        admin::AdminSocket,
+        certificates::Pairs,
+        event::{Line, Prepared, Refused},
+        rooms,
+    },
+    net::{
+        listen::Sockets,
+        tls::{self, ServerTls, Tickets},
+    },
+    observe::{
+        access_log::{AccessLog, Format, Target},
+        metrics::Metrics,
+    },
+    snapshot::{Parts, Room},
+};
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    File(PathBuf),
+    /// Made in the process, as the demo's is; it can't be read again.
+    Given(Box<Loaded>),
+}
+
+/// What serves now, and is kept where the next configuration wants it too.
+pub struct Held {
+    /// `None` at the start.
+    pub config: Option<Arc<Config>>,
+    pub workers: usize,
+    /// At the start: those that the service manager opened.
+    pub sockets: HashMap<SocketAddr, Arc<Sockets>>,
+    pub tls: HashMap<Arc<str>, ServerTls>,
+    pub rooms: HashMap<Arc<str>, Arc<Room>>,
+    pub access_log: Option<Arc<AccessLog>>,
+    pub metrics: Arc<Metrics>,
+    pub pairs: Pairs,
+    pub tickets: Tickets,
+}
+
+/// All that a configuration needs, opened.
+pub struct Ready {
+    pub prepared: Prepared,
+    pub pairs: Pairs,
+    pub page: Opened<Option<std::net::TcpListener>>,
+    pub admin: Opened<AdminSocket>,
+    /// What works but should not stay so.
+    pub warnings: Vec<Line>,
+}
+
+/// An address of the control plane's own.
+pub enum Opened<T> {
+    /// The one that is open already.
+    Same,
+    New(T),
+}
+
+/// Reads the configuration where it comes from.
+pub fn load(origin: &Origin) -> Result<Loaded, Refused> {
+    match origin {
+        Origin::File(path) => config::load(path).map_err(|errors| refused(&errors)),
+        Origin::Given(loaded) => Ok((**loaded).clone()),
+    }
+}
+
+/// Opens all that a configuration needs; every reason against it is told at once.
+pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
+    let Loaded { config, source } = loaded;
+    let config = Arc::new(config);
+    let mut reasons = Vec::new();
+    let pairs = Pairs::load(&config, &held.pairs).unwrap_or_else(|troubles| {
+        reasons.push(Errors::from_places(&source, troubles).to_string());
+        Pairs::default()
+    });
+    let tls = match reasons.is_empty() {
+        true => tls_of(&config, &pairs, held, &mut reasons),
+        false => HashMap::new(),
+    };
+    let sockets = sockets(&config, held, &mut reasons);
+    let access_log = note(access_log(&config, held), &mut reasons).flatten();
+    let page = note(page(&config, held), &mut reasons);
+    let admin = note(admin(&config, held), &mut reasons);
+    let (true, Some(page), Some(admin)) = (reasons.is_empty(), page, admin) else {
+        return Err(Refused { reasons });
+    };
+    let rooms = rooms::prepare(&config, &held.rooms);
+    let metrics = held.metrics.clone();
+    let diff = held.config.as_ref().map_or_else(Vec::new, |old| config::diff(old, &config));
+    let mut warnings: Vec<Line> = config::notes(&config).into_iter().map(Line::Warn).collect();
+    warnings.extend(pairs.warnings(SystemTime::now()));
+    let parts = Parts { sockets, tls, rooms, access_log, metrics };
+    let prepared = Prepared { config, parts, diff };
+    Ok(Ready { prepared, pairs, page, admin, warnings })
+}
+
+fn refused(errors: &Errors) -> Refused {
+    Refused::because(errors.to_string())
+}
+
+/// Keeps the reason, if there is one, and goes on: all are told at once.
+fn note<T>(opened: Result<T, String>, reasons: &mut Vec<String>) -> Option<T> {
+    opened.map_err(|reason| reasons.push(reason)).ok()
+}
+
+fn tls_of(
+    config: &Config,
+    pairs: &Pairs,
+    held: &Held,
+    reasons: &mut Vec<String>,
+) -> HashMap<Arc<str>, ServerTls> {
+    let mut served = HashMap::new();
+    for listener in &config.listeners {
+        let Some(wanted) = &listener.tls else {
+            continue;
+        };
+        if let Some(same) = same_tls(listener, pairs, held) {
+            served.insert(listener.name.clone(), same);
+            continue;
+        }
+        match tls::server_config(wanted, &pairs.of(wanted), &held.tickets) {
+            Ok(made) => {
+                served.insert(listener.name.clone(), made);
+            }
+            Err(error) => reasons.push(format!("listener {}: {error}", listener.name)),
+        }
+    }
+    served
+}
+
+/// The TLS that the listener has, where neither its settings nor its certificates changed.
+fn same_tls(listener: &Listener, pairs: &Pairs, held: &Held) -> Option<ServerTls> {
+    let mut before = held.config.as_ref()?.listeners.iter();
+    let before = before.find(|before| before.name == listener.name)?;
+    let wanted = listener.tls.as_ref()?;
+    let same = before.tls.as_ref() == Some(wanted) && pairs.same(&held.pairs, wanted);
+    same.then(|| held.tls.get(&listener.name).cloned()).flatten()
+}
+
+/// An address that stays keeps its sockets, and the connections that wait in them.
+fn sockets(
+    config: &Config,
+    held: &Held,
+    reasons: &mut Vec<String>,
+) -> HashMap<SocketAddr, Arc<Sockets>> {
+    let mut sockets = HashMap::new();
+    for listener in &config.listeners {
+        for address in &listener.bind {
+            if let Some(same) = held.sockets.get(address) {
+                sockets.insert(*address, same.clone());
+                continue;
+            }
+            match Sockets::bind(*address, held.workers) {
+                Ok(bound) => {
+                    sockets.insert(*address, Arc::new(bound));
+                }
+                Err(error) => reasons.push(format!("listener {}: {error}", listener.name)),
+            }
+        }
+    }
+    sockets
+}
+
+fn access_log(config: &Config, held: &Held) -> Result<Option<Arc<AccessLog>>, String> {
+    let before = held.config.as_ref().map(|before| &before.access_log);
+    if before == Some(&config.access_log) {
+        return Ok(held.access_log.clone());
+    }
+    let Some(wanted) = &config.access_log else {
+        return Ok(None);
+    };
+    let (to, name) = match &wanted.to {
+        LogTarget::Stdout => (Target::Stdout, "stdout".to_owned()),
+        LogTarget::File(path) => (Target::File(path.clone()), path.display().to_string()),
+    };
+    let format = match wanted.format {
+        LogFormat::Json => Format::Json,
+        LogFormat::Combined => Format::Combined,
+    };
+    let lost = held.metrics.access_log_lost();
+    match AccessLog::start(to, format, wanted.queue, lost) {
+        Ok(log) => Ok(Some(Arc::new(log))),
+        Err(error) => Err(format!(
+            "access log {name} can't be written: {error}; its folder must exist and be writable by \
+             the service's user"
+        )),
+    }
+}
+
+fn page(config: &Config, held: &Held) -> Result<Opened<Option<std::net::TcpListener>>, String> {
+    let before = held.config.as_ref().map(|before| &before.metrics);
+    if before == Some(&config.metrics) {
+        return Ok(Opened::Same);
+    }
+    let Some(wanted) = &config.metrics else {
+        return Ok(Opened::New(None));
+    };
+    let listener = std::net::TcpListener::bind(wanted.bind)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    match listener {
+        Ok(listener) => Ok(Opened::New(Some(listener))),
+        Err(error) => Err(format!(
+            "metrics: can't listen on {}: {error}; bind another address in [metrics]",
+            wanted.bind
+        )),
+    }
+}
+
+fn admin(config: &Config, held: &Held) -> Result<Opened<AdminSocket>, String> {
+    let before = held.config.as_ref().map(|before| &before.admin);
+    if before == Some(&config.admin) {
+        return Ok(Opened::Same);
+    }
+    AdminSocket::bind(&config.admin.socket).map(Opened::New)
+}

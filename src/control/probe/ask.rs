@@ -1,0 +1,182 @@
+//! One probe on the wire: a connection of its own, one question, and the answer in words.
+
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    config::{Health, HttpProbe, ProbeKind, ProbeMethod},
+    control::probe::answer::{self, End, MAX_ANSWER, Reading},
+    pool::health::ProbeResult,
+    units::duration_text,
+};
+
+/// Probes `target` on behalf of the backend that serves at `address`.
+pub async fn probe(health: &Health, address: SocketAddr, target: SocketAddr) -> ProbeResult {
+    let began = Instant::now();
+    let asked = async {
+        match &health.kind {
+            ProbeKind::Tcp => connect(target).await.map(|_| "connected".to_owned()),
+            ProbeKind::Http(probe) => http(probe, address, target).await,
+        }
+    };
+    match timeout(health.timeout, asked).await {
+        Ok(Ok(words)) => ProbeResult::Passed(format!("{words} in {}", took(began.elapsed()))),
+        Ok(Err(words)) => ProbeResult::Failed(words),
+        Err(_) => {
+            ProbeResult::Failed(format!("no answer within {}", duration_text(health.timeout)))
+        }
+    }
+}
+
+async fn connect(target: SocketAddr) -> Result<TcpStream, String> {
+    TcpStream::connect(target).await.map_err(|error| words(&error))
+}
+
+async fn http(
+    probe: &HttpProbe,
+    address: SocketAddr,
+    target: SocketAddr,
+) -> Result<String, String> {
+    let mut stream = connect(target).await?;
+    let request = request(probe, address);
+    stream.write_all(request.as_bytes()).await.map_err(|error| words(&error))?;
+    let mut bytes = Vec::with_capacity(4096);
+    loop {
+        let room = (MAX_ANSWER - bytes.len()) as u64;
+        let read = (&mut stream).take(room).read_buf(&mut bytes).await;
+        let end = match read.map_err(|error| words(&error))? {
+            0 => End::Reached,
+            _ if bytes.len() >= MAX_ANSWER => End::Reached,
+            _ => End::Open,
+        };
+        match answer::read(probe, &bytes, end) {
+            Reading::More => {}
+            Reading::Passed { status } => return Ok(status.to_string()),
+            Reading::Failed(words) => return Err(words),
+        }
+    }
+}
+
+fn request(probe: &HttpProbe, address: SocketAddr) -> String {
+    let method = match probe.method {
+        ProbeMethod::Get => "GET",
+        ProbeMethod::Head => "HEAD",
+        ProbeMethod::Options => "OPTIONS",
+    };
+    let host = probe.host.clone().unwrap_or_else(|| address.to_string());
+    let (path, version) = (&probe.path, env!("CARGO_PKG_VERSION"));
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: equipoise-probe/{version}\r\n\
+         Accept: */*\r\nConnection: close\r\n\r\n"
+    )
+}
+
+/// What people call it, without the number of the error.
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
+        io::ErrorKind::HostUnreachable => "host unreachable".to_owned(),
+        io::ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
+        io::ErrorKind::TimedOut => "connection timed out".to_owned(),
+        _ => error.to_string().to_lowercase(),
+    }
+}
+
+/// `3 ms`; below one, `0.4 ms`.
+fn took(elapsed: Duration) -> String {
+    let milliseconds = elapsed.as_secs_f64() * 1000.0;
+    if milliseconds < 1.0 {
+        format!("{milliseconds:.1} ms")
+    } else {
+        format!("{milliseconds:.0} ms")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Start;
+    use tokio::net::TcpListener;
+
+    fn health(kind: ProbeKind) -> Health {
+        Health {
+            kind,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_millis(200),
+            rise: 2,
+            fall: 3,
+            jitter: 0.0,
+            start: Start::Wait,
+            port: None,
+        }
+    }
+
+    fn get(text: Option<&str>) -> ProbeKind {
+        ProbeKind::Http(HttpProbe {
+            method: ProbeMethod::Get,
+            path: "/healthz".to_owned(),
+            host: Some("app.example".to_owned()),
+            status: vec![(200, 399)],
+            text: text.map(str::to_owned),
+        })
+    }
+
+    /// A backend that says `answer` (and then closes) to whoever asks for /healthz.
+    async fn check(kind: ProbeKind, answer: Option<&'static str>, expected: &str) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let backend = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 1024];
+            let length = stream.read(&mut asked).await.unwrap();
+            let asked = String::from_utf8_lossy(&asked[..length]).into_owned();
+            match answer {
+                Some(answer) => stream.write_all(answer.as_bytes()).await.unwrap(),
+                None => std::future::pending().await,
+            }
+            asked
+        });
+        let result = probe(&health(kind), address, address).await;
+        assert!(format!("{result:?}").contains(expected), "{result:?}");
+        backend.abort();
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_words() {
+        check(get(None), Some("HTTP/1.1 200 OK\r\n\r\n"), "Passed(\"200 in ").await;
+        check(get(None), Some("HTTP/1.1 503 No\r\n\r\n"), "Failed(\"503, expected 200-399\")")
+            .await;
+        check(get(Some("ok")), Some("HTTP/1.1 200 OK\r\n\r\nno"), "lacks \\\"ok\\\"").await;
+        check(get(None), Some(""), "Failed(\"closed without an answer\")").await;
+        check(get(None), None, "Failed(\"no answer within 200ms\")").await;
+        check(ProbeKind::Tcp, Some(""), "Passed(\"connected in ").await;
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let result = probe(&health(ProbeKind::Tcp), address, address).await;
+        assert_eq!(result, ProbeResult::Failed("connection refused".to_owned()));
+    }
+
+    #[test]
+    fn the_question_names_its_asker() {
+        let ProbeKind::Http(probe) = get(None) else { unreachable!() };
+        let asked = request(&probe, "127.0.0.1:80".parse().unwrap());
+        assert!(asked.starts_with("GET /healthz HTTP/1.1\r\nHost: app.example\r\n"), "{asked}");
+        assert!(asked.contains("\r\nUser-Agent: equipoise-probe/"), "{asked}");
+        assert!(asked.ends_with("\r\nConnection: close\r\n\r\n"), "{asked}");
+    }
+}

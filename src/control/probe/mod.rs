@@ -1,0 +1,186 @@
+//! Active probes: one task a backend, on the control thread.
+//!
+//! - `ask`: one probe on the wire.
+//! - `answer`: what an HTTP answer means; pure.
+
+mod answer;
+mod ask;
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::AbortHandle,
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    config,
+    pool::{
+        backend::{Backend, Key},
+        health::ProbeResult,
+        members::Pool,
+    },
+};
+
+/// Probes under way at once; more wait, so that thousands of backends don't take every descriptor.
+const MAX_AT_ONCE: usize = 128;
+
+/// Reports that may wait; probes wait then too.
+pub const MAX_REPORTS: usize = 256;
+
+/// First probes start this far apart: at once for a person, not all in one tick.
+const SPREAD: Duration = Duration::from_millis(2);
+
+/// One probe came back.
+pub struct Report {
+    key: Key,
+    result: ProbeResult,
+    /// Which task asked.
+    task: u64,
+}
+
+/// The probe tasks that run. Dropping it ends them.
+pub struct Probes {
+    running: HashMap<Key, Running>,
+    reports: mpsc::Sender<Report>,
+    slots: Arc<Semaphore>,
+    next_task: u64,
+    /// The slot in which the control thread counts.
+    metrics_slot: usize,
+}
+
+struct Running {
+    task: u64,
+    health: config::Health,
+    handle: AbortHandle,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
+impl Probes {
+    pub fn new(reports: mpsc::Sender<Report>, metrics_slot: usize) -> Probes {
+        let slots = Arc::new(Semaphore::new(MAX_AT_ONCE));
+        Probes { running: HashMap::new(), reports, slots, next_task: 0, metrics_slot }
+    }
+
+    /// Brings the tasks in line with the pools: those whose settings stay go on undisturbed.
+    /// Needs the runtime.
+    pub fn follow(&mut self, pools: &[Arc<Pool>]) {
+        let mut wanted = HashSet::new();
+        let mut started = 0;
+        for pool in pools {
+            let Some(health) = &pool.config.health else {
+                continue;
+            };
+            for member in &pool.members {
+                let key = member.backend.key();
+                wanted.insert(key.clone());
+                if self.running.get(key).is_some_and(|running| running.health == *health) {
+                    continue;
+                }
+                self.start(health, &member.backend, SPREAD * started);
+                started += 1;
+            }
+        }
+        self.running.retain(|key, _| wanted.contains(key));
+    }
+
+    /// What a report says, unless its task was ended meanwhile.
+    pub fn take(&self, report: Report) -> Option<(Key, ProbeResult)> {
+        let running = self.running.get(&report.key)?;
+        (running.task == report.task).then_some((report.key, report.result))
+    }
+
+    fn start(&mut self, health: &config::Health, backend: &Arc<Backend>, delay: Duration) {
+        self.next_task += 1;
+        let probing = Probing {
+            backend: backend.clone(),
+            health: health.clone(),
+            task: self.next_task,
+            slots: self.slots.clone(),
+            reports: self.reports.clone(),
+            metrics_slot: self.metrics_slot,
+        };
+        let handle = tokio::spawn(probing.run(delay)).abort_handle();
+        let running = Running { task: self.next_task, health: health.clone(), handle };
+        self.running.insert(backend.key().clone(), running);
+    }
+}
+
+/// The probes of one backend.
+struct Probing {
+    backend: Arc<Backend>,
+    health: config::Health,
+    task: u64,
+    slots: Arc<Semaphore>,
+    reports: mpsc::Sender<Report>,
+    metrics_slot: usize,
+}
+
+impl Probing {
+    async fn run(self, delay: Duration) {
+        let mut next = Instant::now() + delay;
+        loop {
+            sleep_until(next).await;
+            // From start to start, but never a second probe while the first still waits.
+            let wait = stretched(self.health.interval, self.health.jitter, fastrand::f64());
+            next = Instant::now() + wait;
+            let Ok(slot) = self.slots.acquire().await else {
+                return;
+            };
+            let result = ask::probe(&self.health, self.backend.address(), self.target()).await;
+            drop(slot);
+            self.count(&result);
+            let key = self.backend.key().clone();
+            if self.reports.send(Report { key, result, task: self.task }).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Where the probe goes.
+    fn target(&self) -> SocketAddr {
+        let mut target = self.backend.address();
+        if let Some(port) = self.health.port {
+            target.set_port(port);
+        }
+        target
+    }
+
+    fn count(&self, result: &ProbeResult) {
+        let metrics = self.backend.metrics();
+        match result {
+            ProbeResult::Passed(_) => metrics.probe_passed(self.metrics_slot),
+            ProbeResult::Failed(_) => metrics.probe_failed(self.metrics_slot),
+        }
+    }
+}
+
+/// The interval, longer or shorter by up to `jitter` of it; `random` is from 0 to 1.
+fn stretched(interval: Duration, jitter: f64, random: f64) -> Duration {
+    interval.mul_f64((1.0 + jitter * (2.0 * random - 1.0)).max(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_stays_within_its_jitter() {
+        let interval = Duration::from_secs(10);
+        assert_eq!(stretched(interval, 0.0, 0.7), interval);
+        assert_eq!(stretched(interval, 0.2, 0.0), Duration::from_secs(8));
+        assert_eq!(stretched(interval, 0.2, 1.0), Duration::from_secs(12));
+        assert_eq!(stretched(interval, 1.0, 0.0), Duration::ZERO);
+    }
+}

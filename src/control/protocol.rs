@@ -1,0 +1,169 @@
+//! What the admin socket says: one line of JSON each way, then the connection closes.
+//!
+//! ```json
+//! {"command":"drain","backend":"app/10.0.1.11:8080"}
+//! {"ok":true,"words":["pool app: 10.0.1.11:8080 draining: 3 requests in flight"],"status":null}
+//! ```
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a request line, its end included; more is refused.
+pub const MAX_REQUEST: usize = 4096;
+
+/// What an operator asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Request {
+    /// Reads the configuration again. Answered when it serves, or was refused.
+    Reload,
+    Status,
+    /// Takes a backend out of use; what is in flight goes on.
+    Drain {
+        /// `POOL/ADDRESS`: `app/10.0.1.11:8080`.
+        backend: String,
+    },
+    /// Gives a drained backend back to its health.
+    Enable {
+        backend: String,
+    },
+}
+
+/// The verdict on one request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// `false`: refused, nothing has changed.
+    pub ok: bool,
+    /// What was done, or why not; each a line.
+    pub words: Vec<String>,
+    /// Only for `status`.
+    pub status: Option<Status>,
+}
+
+impl Answer {
+    pub fn done(words: Vec<String>) -> Answer {
+        Answer { ok: true, words, status: None }
+    }
+
+    pub fn refused(words: Vec<String>) -> Answer {
+        Answer { ok: false, words, status: None }
+    }
+}
+
+/// Pools and backends as held now. Times are seconds since 1970, UTC.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub generation: u64,
+    pub phase: PhaseWord,
+    /// Since when the process runs.
+    pub since: u64,
+    pub workers: usize,
+    pub listeners: Vec<ListenerStatus>,
+    pub pools: Vec<PoolStatus>,
+    /// `None`: no one has asked for a reload yet.
+    pub last_reload: Option<LastReload>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PhaseWord {
+    Serving,
+    Draining,
+    Closing,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    pub name: String,
+    pub bind: Vec<SocketAddr>,
+    pub tls: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoolStatus {
+    pub name: String,
+    /// As written in the file: `round-robin`.
+    pub balance: String,
+    pub backends: Vec<BackendStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackendStatus {
+    pub address: SocketAddr,
+    pub verdict: VerdictWord,
+    /// Since when the verdict holds.
+    pub since: u64,
+    pub weight: u32,
+    pub backup: bool,
+    /// Requests under way.
+    pub in_flight: usize,
+    /// Requests since the backend is known.
+    pub requests: u64,
+    /// "200 in 3 ms", "connection refused". `None`: not probed yet, or not at all.
+    pub last_probe: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VerdictWord {
+    Up,
+    Down,
+    Draining,
+}
+
+impl VerdictWord {
+    pub fn word(self) -> &'static str {
+        match self {
+            VerdictWord::Up => "up",
+            VerdictWord::Down => "down",
+            VerdictWord::Draining => "draining",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastReload {
+    pub at: u64,
+    pub ok: bool,
+    /// What changed, or why it was refused; each a line.
+    pub words: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str, expected: Option<Request>) {
+        assert_eq!(serde_json::from_str(line).ok(), expected, "{line}");
+    }
+
+    #[test]
+    fn requests_as_written() {
+        let backend = || "app/127.0.0.1:80".to_owned();
+        check(r#"{"command":"reload"}"#, Some(Request::Reload));
+        check(r#"{"command":"status"}"#, Some(Request::Status));
+        let drain = Request::Drain { backend: backend() };
+        check(r#"{"command":"drain","backend":"app/127.0.0.1:80"}"#, Some(drain));
+        let enable = Request::Enable { backend: backend() };
+        check(r#"{"command":"enable","backend":"app/127.0.0.1:80"}"#, Some(enable));
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        check(r#"{"command":"drain"}"#, None);
+        check(r#"{"command":"stop"}"#, None);
+        check(r#"{"command":"drain","backend":"a","and":1}"#, None);
+        check("reload", None);
+        check("", None);
+    }
+
+    #[test]
+    fn an_answer_survives_the_way() {
+        let answer = Answer::refused(vec!["line 3: unknown key".to_owned()]);
+        let line = serde_json::to_string(&answer).unwrap();
+        assert_eq!(serde_json::from_str::<Answer>(&line).unwrap(), answer);
+        assert!(!line.contains('\n'));
+    }
+}

@@ -1,0 +1,46 @@
+//! What is asked from outside, and answered.
+
+use tokio::sync::oneshot;
+
+use crate::{
+    control::{
+        ask::View,
+        event::{Event, Moment},
+        protocol::{Answer, Request, Status},
+        running::Running,
+    },
+    pool::backend::Key,
+};
+
+impl Running {
+    pub(super) fn order(&mut self, request: Request, answer: oneshot::Sender<Answer>) {
+        let now = match request {
+            Request::Reload => return self.reload(Some(answer)),
+            Request::Status => {
+                let status = Some(self.status());
+                Answer { status, ..Answer::done(Vec::new()) }
+            }
+            Request::Drain { backend } => self.ordered(&backend, Event::Drain),
+            Request::Enable { backend } => self.ordered(&backend, Event::Enable),
+        };
+        // Who asked may have left.
+        let _ = answer.send(now);
+    }
+
+    fn ordered(&mut self, backend: &str, event: impl FnOnce(Key) -> Event) -> Answer {
+        let key = self.state.key(backend);
+        match key.and_then(|key| self.state.apply(event(key), Moment::now())) {
+            Ok(applied) => Answer::done(self.publish(applied)),
+            Err(refused) => Answer::refused(refused.reasons),
+        }
+    }
+
+    pub(super) fn show(&self, answer: oneshot::Sender<View>) {
+        let metrics = self.state.parts().metrics.clone();
+        let _ = answer.send(View { status: self.status(), unready: self.state.unready(), metrics });
+    }
+
+    fn status(&self) -> Status {
+        Status { last_reload: self.reloads.last.clone(), ..self.state.status() }
+    }
+}

@@ -1,0 +1,133 @@
+//! A reload: prepared on the blocking pool, adopted here, answered to whoever asked.
+
+use std::io;
+
+use tokio::sync::oneshot;
+
+use crate::control::{
+    certificates::Doubts,
+    event::{Event, Line, Moment, Refused},
+    prepare::{self, Held, Opened, Ready},
+    protocol::Answer,
+    reloads::Next,
+    running::{Done, Running, serve_admin, serve_page},
+    status::unix_seconds,
+};
+use crate::snapshot::Phase;
+
+impl Running {
+    pub(super) fn reload(&mut self, asker: Option<oneshot::Sender<Answer>>) {
+        if self.reloads.ask(asker) == Next::Begin {
+            self.prepare();
+        }
+    }
+
+    fn prepare(&mut self) {
+        self.notify.reloading();
+        let (origin, held) = (self.origin.clone(), self.held());
+        let job = move || {
+            let ready = prepare::load(&origin).and_then(|loaded| prepare::open(loaded, &held));
+            Done::Prepared(Box::new(ready))
+        };
+        self.reload_job = Some(self.jobs.spawn_blocking(job).id());
+    }
+
+    fn held(&self) -> Held {
+        let parts = self.state.parts();
+        Held {
+            config: Some(self.state.config().clone()),
+            workers: self.roll.workers(),
+            sockets: parts.sockets.clone(),
+            tls: parts.tls.clone(),
+            rooms: parts.rooms.clone(),
+            access_log: parts.access_log.clone(),
+            metrics: parts.metrics.clone(),
+            pairs: self.pairs.clone(),
+            tickets: self.tickets.clone(),
+        }
+    }
+
+    pub(super) fn reloaded(&mut self, outcome: Result<Ready, Refused>) {
+        self.reload_job = None;
+        let now = Moment::now();
+        let answer = match outcome.and_then(|ready| self.adopt(ready, now)) {
+            Ok(words) => self.reload_applied(words, now),
+            Err(refused) => self.reload_refused(refused),
+        };
+        if self.state.phase() == Phase::Serving {
+            self.notify.ready(&self.status_words());
+        }
+        if self.reloads.done(unix_seconds(now.wall), &answer) == Next::Begin {
+            self.prepare();
+        }
+    }
+
+    /// The last that can fail comes first; then the workers are told, and then all the rest.
+    fn adopt(&mut self, ready: Ready, now: Moment) -> Result<Vec<String>, Refused> {
+        let Ready { prepared, pairs, page, admin, warnings } = ready;
+        let cannot = |error: io::Error| Refused::because(error.to_string());
+        let page = match page {
+            Opened::Same => None,
+            Opened::New(None) => Some(None),
+            Opened::New(Some(listener)) => {
+                Some(Some(tokio::net::TcpListener::from_std(listener).map_err(cannot)?))
+            }
+        };
+        let admin = match admin {
+            Opened::Same => None,
+            Opened::New(socket) => {
+                let listener = socket.listener().map_err(cannot)?;
+                Some((socket, listener))
+            }
+        };
+        let applied = self.state.apply(Event::Reload(Box::new(prepared)), now)?;
+        let mut words = self.publish(applied);
+        warnings.iter().for_each(Line::log);
+        words.extend(warnings.iter().map(|line| line.text().to_owned()));
+        if let Some(listener) = page {
+            self.page = listener.map(|listener| serve_page(listener, &self.asking));
+        }
+        if let Some((socket, listener)) = admin {
+            self.admin = (socket, serve_admin(listener, &self.asking));
+        }
+        (self.pairs, self.doubts) = (pairs, Doubts::default());
+        self.settle();
+        Ok(words)
+    }
+
+    /// Brings in line what follows the configuration that serves.
+    pub(super) fn settle(&mut self) {
+        let (config, parts) = (self.state.config(), self.state.parts());
+        self.pairs.tell(config, &parts.metrics.control);
+        self.limits.settle(config, &parts.rooms);
+        self.probes.follow(&self.state.snapshot().pools);
+    }
+
+    fn reload_applied(&mut self, words: Vec<String>, now: Moment) -> Answer {
+        let generation = self.state.snapshot().generation;
+        tracing::info!("reload applied: generation {generation} serves");
+        self.state.parts().metrics.control.reload_applied(now.wall);
+        self.refusal = None;
+        Answer::done(words)
+    }
+
+    fn reload_refused(&mut self, refused: Refused) -> Answer {
+        let generation = self.state.snapshot().generation;
+        tracing::error!("reload refused: generation {generation} stays and serves");
+        let text = refused.to_string();
+        for line in text.lines() {
+            tracing::error!("reload refused: {line}");
+        }
+        self.state.parts().metrics.control.reload_refused();
+        self.refusal = text.lines().next().map(str::to_owned);
+        Answer::refused(refused.reasons)
+    }
+
+    pub(super) fn status_words(&self) -> String {
+        let generation = self.state.snapshot().generation;
+        match &self.refusal {
+            None => format!("generation {generation} serves"),
+            Some(refusal) => format!("generation {generation} serves; reload refused: {refusal}"),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What happens because time passes: certificates, trials, the watchdog, the drain's deadline.
+
+use std::{ops::ControlFlow, sync::Arc, time::Instant};
+
+use crate::{
+    config::Config,
+    control::{
+        certificates::{self, LOOK_EVERY, Look},
+        event::{Event, Line},
+        plane::End,
+        running::{CLOSING_GRACE, Done, Running},
+    },
+    snapshot::Phase,
+};
+
+impl Running {
+    pub(super) fn next_timer(&self) -> Instant {
+        let timers = [self.state.next_retry(), self.next_beat, self.deadline];
+        timers.into_iter().flatten().fold(self.next_look, Instant::min)
+    }
+
+    pub(super) fn timer(&mut self, now: Instant) -> ControlFlow<End> {
+        if self.next_look <= now {
+            self.next_look = now + LOOK_EVERY;
+            if !self.looking {
+                self.look();
+            }
+        }
+        if self.state.next_retry().is_some_and(|at| at <= now) {
+            self.apply(Event::RetryDue);
+        }
+        if self.next_beat.is_some_and(|at| at <= now) {
+            self.beat(now);
+        }
+        if self.deadline.is_some_and(|at| at <= now) {
+            return self.deadline_passed(now);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Tells the watchdog that we live; a worker that stands still keeps it from being told.
+    fn beat(&mut self, now: Instant) {
+        let (Some(pulse), Some(watchdog)) = (&mut self.pulse, self.notify.watchdog) else {
+            return;
+        };
+        self.next_beat = Some(now + watchdog / 2);
+        match pulse.stuck(&self.roll.ticks(), now) {
+            None => self.notify.alive(),
+            Some(worker) => {
+                tracing::error!(
+                    "worker {worker} stands still: the watchdog is not told that we live"
+                );
+            }
+        }
+    }
+
+    fn deadline_passed(&mut self, now: Instant) -> ControlFlow<End> {
+        if self.state.phase() == Phase::Closing {
+            return ControlFlow::Break(End::Cut);
+        }
+        self.deadline = Some(now + CLOSING_GRACE);
+        self.apply(Event::DeadlinePassed);
+        ControlFlow::Continue(())
+    }
+
+    fn look(&mut self) {
+        self.looking = true;
+        let config = self.state.config().clone();
+        let (pairs, doubts, tickets) =
+            (self.pairs.clone(), self.doubts.clone(), self.tickets.clone());
+        self.jobs.spawn_blocking(move || {
+            tickets.roll();
+            let look = certificates::look(&config, &pairs, &doubts, &tickets);
+            Done::Looked(config, Box::new(look))
+        });
+    }
+
+    pub(super) fn looked(&mut self, config: &Arc<Config>, look: Look) {
+        self.looking = false;
+        // A reload came in between: it has read the files itself.
+        if !Arc::ptr_eq(config, self.state.config()) {
+            return;
+        }
+        look.lines.iter().for_each(Line::log);
+        (self.pairs, self.doubts) = (look.pairs, look.doubts);
+        let control = &self.state.parts().metrics.control;
+        for failure in &look.failures {
+            control.certificate_reload_failed(&failure.listener, &failure.certificate);
+        }
+        if !look.tls.is_empty() {
+            self.pairs.tell(config, control);
+            self.apply(Event::Certificates(look.tls));
+        }
+    }
+}

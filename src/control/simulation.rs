@@ -1,0 +1,400 @@
+//! A seeded model test of `State::apply`: random configurations, verdicts, drains and refusals, and
+//! after each step what must hold whatever happened.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Weak},
+    time::{Duration, Instant, SystemTime},
+};
+
+use fastrand::Rng;
+
+use crate::{
+    config::{self, Config, WhenAllDown},
+    control::{
+        event::{Event, Moment, Prepared},
+        protocol::VerdictWord,
+        rooms,
+        state::State,
+    },
+    net::listen::Sockets,
+    observe::metrics::Metrics,
+    pool::{
+        backend::{Backend, Key, Verdict},
+        health::ProbeResult,
+        members::Pool,
+    },
+    snapshot::{Parts, Phase, Snapshot},
+};
+
+const STEPS: usize = 20_000;
+
+/// How many lives of a process; each ends by draining, somewhere.
+const LIVES: usize = 20;
+
+const POOLS: [&str; 3] = ["a", "b", "c"];
+
+#[test]
+fn whatever_happens_the_invariants_hold() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = Rng::with_seed(seed);
+    for _ in 0..LIVES {
+        Simulation::new(random.fork()).run(STEPS / LIVES);
+    }
+}
+
+struct Simulation {
+    random: Rng,
+    sockets: Vec<Arc<Sockets>>,
+    metrics: Arc<Metrics>,
+    state: State,
+    /// What an operator has drained, held beside the state.
+    drained: HashSet<Key>,
+    backends: HashMap<Key, Arc<Backend>>,
+    start: Instant,
+    elapsed: Duration,
+}
+
+/// What the last snapshot said.
+struct Before {
+    snapshot: Arc<Snapshot>,
+    verdicts: HashMap<Key, Verdict>,
+}
+
+impl Simulation {
+    fn new(mut random: Rng) -> Simulation {
+        let bind = |_| Sockets::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let sockets: Vec<_> = (0..3).map(bind).map(Arc::new).collect();
+        let metrics = Metrics::new(1);
+        let first = prepared(&mut random, &sockets, &metrics, None);
+        let start = Instant::now();
+        let now = Moment { steady: start, wall: SystemTime::UNIX_EPOCH };
+        let state = State::new(first, Arc::default(), now);
+        assert_eq!(state.snapshot().generation, 1);
+        Simulation {
+            random,
+            sockets,
+            metrics,
+            state,
+            drained: HashSet::new(),
+            backends: HashMap::new(),
+            start,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    fn run(&mut self, steps: usize) {
+        self.check_snapshot();
+        for _ in 0..steps {
+            self.elapsed += Duration::from_millis(self.random.u64(..400));
+            self.step();
+        }
+    }
+
+    fn now(&self) -> Moment {
+        let wall = SystemTime::UNIX_EPOCH + self.elapsed;
+        Moment { steady: self.start + self.elapsed, wall }
+    }
+
+    fn step(&mut self) {
+        let event = self.event();
+        let expected = Expected::of(&event, &self.state);
+        let before = Before {
+            snapshot: self.state.snapshot().clone(),
+            verdicts: verdicts(&self.state.snapshot().pools),
+        };
+        if let Event::Drain(key) = &event
+            && before.verdicts.contains_key(key)
+        {
+            self.drained.insert(key.clone());
+        }
+        if let Event::Enable(key) = &event {
+            self.drained.remove(key);
+        }
+        let status = self.state.status();
+        let applied = self.state.apply(event, self.now());
+        match applied {
+            Err(refused) => {
+                assert!(expected.refused, "{refused}");
+                assert!(Arc::ptr_eq(&before.snapshot, self.state.snapshot()), "refused, unchanged");
+                assert_eq!(self.state.status(), status, "refused, unchanged");
+            }
+            Ok(applied) => {
+                assert!(!expected.refused);
+                self.check_publication(&before, applied.snapshot.as_ref());
+                self.check_snapshot();
+                self.check_change(&before, &expected);
+                let gone = Arc::downgrade(&before.snapshot);
+                drop((before, applied));
+                self.check_memory(&gone);
+            }
+        }
+    }
+
+    fn event(&mut self) -> Event {
+        match self.random.u32(..1000) {
+            0..40 => {
+                let held = Some(self.state.parts());
+                let next = prepared(&mut self.random, &self.sockets, &self.metrics, held);
+                Event::Reload(Box::new(next))
+            }
+            40..540 => {
+                let result = match self.random.bool() {
+                    true => ProbeResult::Passed("200 in 1 ms".to_owned()),
+                    false => ProbeResult::Failed("connection refused".to_owned()),
+                };
+                Event::Probed { key: self.some_key(), result }
+            }
+            540..700 => {
+                let key = self.some_key();
+                if let Some(backend) = self.backends.get(&key) {
+                    backend.set_failures(self.random.u32(..5));
+                }
+                Event::Failures
+            }
+            700..800 => Event::RetryDue,
+            800..900 => Event::Drain(self.some_key()),
+            900..996 => Event::Enable(self.some_key()),
+            996 => Event::Terminate,
+            997 => Event::DeadlinePassed,
+            _ => Event::Certificates(HashMap::new()),
+        }
+    }
+
+    /// Often one that exists.
+    fn some_key(&mut self) -> Key {
+        let pool = POOLS[self.random.usize(..POOLS.len())];
+        Key { pool: pool.into(), address: address(self.random.u16(..6)) }
+    }
+
+    /// Published only when something changed, and then under the next number.
+    fn check_publication(&self, before: &Before, published: Option<&Arc<Snapshot>>) {
+        let now = self.state.snapshot();
+        match published {
+            Some(published) => {
+                assert!(Arc::ptr_eq(published, now));
+                assert_eq!(now.generation, before.snapshot.generation + 1);
+            }
+            None => assert!(Arc::ptr_eq(&before.snapshot, now)),
+        }
+    }
+
+    /// The snapshot says what the configuration, the book and the operator say, and nothing else.
+    fn check_snapshot(&mut self) {
+        let snapshot = self.state.snapshot().clone();
+        let config = self.state.config().clone();
+        let doors: HashSet<SocketAddr> = snapshot.doors.keys().copied().collect();
+        let listeners = config.listeners.iter().filter(|_| snapshot.phase == Phase::Serving);
+        let wanted = listeners.flat_map(|listener| listener.bind.clone());
+        assert_eq!(doors, wanted.collect::<HashSet<_>>(), "no door is open while ending");
+        assert_eq!(snapshot.pools.len(), config.pools.len());
+        let status = self.state.status();
+        let mut backends = HashMap::new();
+        for ((pool, wanted), told) in snapshot.pools.iter().zip(&config.pools).zip(&status.pools) {
+            assert_eq!(*pool.config, *wanted);
+            check_candidates(pool);
+            assert_eq!(pool.members.len(), wanted.backends.len());
+            for ((member, backend), told) in
+                pool.members.iter().zip(&wanted.backends).zip(&told.backends)
+            {
+                let key = Key { pool: wanted.name.clone(), address: backend.address };
+                assert_eq!(*member.backend.key(), key);
+                assert_eq!((member.weight, member.backup), (backend.weight, backend.backup));
+                assert_eq!(word(member.verdict), told.verdict, "{key}: book and snapshot");
+                let drained = self.drained.contains(&key);
+                assert_eq!(member.verdict == Verdict::Draining, drained, "{key}");
+                if let Some(known) = self.backends.get(&key) {
+                    assert!(Arc::ptr_eq(known, &member.backend), "{key}: equal key, same backend");
+                }
+                backends.insert(key, member.backend.clone());
+            }
+        }
+        // What has left the configuration is forgotten, an operator's word too.
+        self.drained.retain(|key| backends.contains_key(key));
+        self.backends = backends;
+    }
+
+    fn check_change(&self, before: &Before, expected: &Expected) {
+        let now = verdicts(&self.state.snapshot().pools);
+        let published = !Arc::ptr_eq(&before.snapshot, self.state.snapshot());
+        if !expected.may_publish_alone {
+            assert_eq!(published, now != before.verdicts, "published when a verdict turned");
+        }
+        for (key, verdict) in &now {
+            let Some(held) = before.verdicts.get(key) else {
+                continue;
+            };
+            if held == verdict {
+                continue;
+            }
+            assert!(expected.concerns(key), "{key} turned from {held:?} to {verdict:?}");
+            assert!(
+                !(expected.only_down && *verdict == Verdict::Up),
+                "{key}: a failure never enables"
+            );
+        }
+        if let Some(at) = self.state.next_retry()
+            && expected.retried
+        {
+            assert!(at > self.now().steady, "who is due was tried again");
+        }
+    }
+
+    /// A generation that was followed by another is in nobody's memory.
+    fn check_memory(&self, before: &Weak<Snapshot>) {
+        if let Some(held) = before.upgrade() {
+            assert!(Arc::ptr_eq(&held, self.state.snapshot()), "an old generation is kept");
+        }
+    }
+}
+
+/// What an event may do.
+struct Expected {
+    refused: bool,
+    /// Whose verdict may turn; `None`: anyone's.
+    key: Option<Key>,
+    only_down: bool,
+    /// Also when no verdict turned.
+    may_publish_alone: bool,
+    retried: bool,
+}
+
+impl Expected {
+    fn of(event: &Event, state: &State) -> Expected {
+        let known = |key: &Key| verdicts(&state.snapshot().pools).contains_key(key);
+        let quiet = Expected {
+            refused: false,
+            key: None,
+            only_down: false,
+            may_publish_alone: false,
+            retried: false,
+        };
+        match event {
+            Event::Reload(_) => {
+                let refused = state.phase() != Phase::Serving;
+                Expected { refused, may_publish_alone: true, ..quiet }
+            }
+            Event::Probed { key, result } => {
+                let only_down = matches!(result, ProbeResult::Failed(_));
+                Expected { key: Some(key.clone()), only_down, ..quiet }
+            }
+            Event::Failures => Expected { only_down: true, ..quiet },
+            Event::RetryDue => Expected { retried: true, ..quiet },
+            Event::Drain(key) | Event::Enable(key) => {
+                Expected { refused: !known(key), key: Some(key.clone()), ..quiet }
+            }
+            Event::Certificates(_) => quiet,
+            Event::Terminate | Event::DeadlinePassed => {
+                Expected { may_publish_alone: true, ..quiet }
+            }
+        }
+    }
+
+    fn concerns(&self, key: &Key) -> bool {
+        self.key.as_ref().is_none_or(|only| only == key)
+    }
+}
+
+fn verdicts(pools: &[Arc<Pool>]) -> HashMap<Key, Verdict> {
+    let members = pools.iter().flat_map(|pool| &pool.members);
+    members.map(|member| (member.backend.key().clone(), member.verdict)).collect()
+}
+
+fn word(verdict: Verdict) -> VerdictWord {
+    match verdict {
+        Verdict::Up => VerdictWord::Up,
+        Verdict::Down => VerdictWord::Down,
+        Verdict::Draining => VerdictWord::Draining,
+    }
+}
+
+/// Said once more, in other words than the pool's own.
+fn check_candidates(pool: &Pool) {
+    let up =
+        |backup| pool.members.iter().any(|it| it.verdict == Verdict::Up && it.backup == backup);
+    for (index, member) in pool.members.iter().enumerate() {
+        let expected = match member.verdict {
+            Verdict::Draining => false,
+            Verdict::Up => !member.backup || !up(false),
+            Verdict::Down => {
+                pool.config.when_all_down == WhenAllDown::ServeAnyway && !up(false) && !up(true)
+            }
+        };
+        assert_eq!(pool.candidates.contains(&index), expected, "member {index}");
+    }
+}
+
+fn address(number: u16) -> SocketAddr {
+    ([127, 0, 0, 1], 8000 + number).into()
+}
+
+fn prepared(
+    random: &mut Rng,
+    sockets: &[Arc<Sockets>],
+    metrics: &Arc<Metrics>,
+    held: Option<&Parts>,
+) -> Prepared {
+    let text = config_text(random, sockets);
+    let config = config::parse(&text, Path::new("test.toml"));
+    let config: Config = config.unwrap_or_else(|errors| panic!("{errors}"));
+    let bound =
+        |address: &SocketAddr| sockets.iter().find(|it| it.address == *address).unwrap().clone();
+    let addresses = config.listeners.iter().flat_map(|listener| &listener.bind);
+    let no_rooms = HashMap::new();
+    let parts = Parts {
+        sockets: addresses.map(|address| (*address, bound(address))).collect(),
+        tls: HashMap::new(),
+        rooms: rooms::prepare(&config, held.map_or(&no_rooms, |held| &held.rooms)),
+        access_log: None,
+        metrics: metrics.clone(),
+    };
+    Prepared { config: Arc::new(config), parts, diff: Vec::new() }
+}
+
+fn config_text(random: &mut Rng, sockets: &[Arc<Sockets>]) -> String {
+    let mut text = "workers = 1\n".to_owned();
+    let count = random.usize(1..=sockets.len());
+    for (number, sockets) in random.choose_multiple(sockets, count).into_iter().enumerate() {
+        text.push_str(&format!("[listener.l{number}]\nbind = \"{}\"\n", sockets.address));
+    }
+    let count = random.usize(1..=POOLS.len());
+    for name in random.choose_multiple(POOLS, count) {
+        text.push_str(&format!("[[route]]\nhost = \"{name}.example\"\npool = \"{name}\"\n"));
+        text.push_str(&format!("[pool.{name}]\n{}", pool_text(random)));
+    }
+    text
+}
+
+fn pool_text(random: &mut Rng) -> String {
+    let count = random.usize(1..=4);
+    let backends: Vec<String> = random
+        .choose_multiple(0..6, count)
+        .into_iter()
+        .map(|number| {
+            let (weight, backup) = (random.u32(1..4), random.u8(..4) == 0);
+            let address = address(number);
+            format!("{{ address = \"{address}\", weight = {weight}, backup = {backup} }}")
+        })
+        .collect();
+    let mut text = format!("backends = [{}]\n", backends.join(", "));
+    if random.bool() {
+        let start = if random.bool() { "wait" } else { "assume-up" };
+        let (rise, fall) = (random.u32(1..4), random.u32(1..4));
+        text.push_str(&format!(
+            "health = {{ start = \"{start}\", rise = {rise}, fall = {fall} }}\n"
+        ));
+    }
+    if random.bool() {
+        let (fall, retry_after) = (random.u32(..4), random.u32(1..5));
+        text.push_str(&format!(
+            "passive = {{ fall = {fall}, retry_after = \"{retry_after}s\" }}\n"
+        ));
+    }
+    if random.bool() {
+        text.push_str("when_all_down = \"serve-anyway\"\n");
+    }
+    text
+}

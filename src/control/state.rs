@@ -1,0 +1,315 @@
+//! The one place where the world of the workers changes: an event in, a whole new snapshot out, or
+//! a refusal and nothing has changed. It waits for nothing and asks no clock.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use crate::{
+    config::{self, Config},
+    control::{
+        book::{Arrival, Entry, in_flight_words},
+        event::{Applied, Event, Line, Moment, Prepared, Refused},
+        plight::Plight,
+    },
+    net::tls::ServerTls,
+    pool::{
+        backend::{Backend, Bell, Key},
+        health::ProbeResult,
+        members::{Member, Pool},
+    },
+    snapshot::{self, Parts, Phase, Snapshot},
+    units::duration_text,
+};
+
+/// All that the control plane knows of what is served.
+pub struct State {
+    pub(super) config: Arc<Config>,
+    pub(super) parts: Parts,
+    pub(super) book: BTreeMap<Key, Entry>,
+    pub(super) phase: Phase,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) started: SystemTime,
+    /// Fixed for the life of the process, whatever a reload says.
+    pub(super) workers: usize,
+    bell: Arc<Bell>,
+}
+
+impl State {
+    /// Generation 1.
+    pub fn new(prepared: Prepared, bell: Arc<Bell>, now: Moment) -> State {
+        let Prepared { config, parts, diff: _ } = prepared;
+        let unpublished = snapshot::build(0, &config, &parts, Vec::new(), Phase::Serving);
+        let mut state = State {
+            workers: config.workers,
+            config,
+            parts,
+            book: BTreeMap::new(),
+            phase: Phase::Serving,
+            snapshot: Arc::new(unpublished),
+            started: now.wall,
+            bell,
+        };
+        state.enter_backends(Arrival::AtStart, now);
+        state.rebuild();
+        state
+    }
+
+    /// What is published.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Takes in one change: what comes of it is published whole, or refused and nothing is changed.
+    pub fn apply(&mut self, event: Event, now: Moment) -> Result<Applied, Refused> {
+        match event {
+            Event::Reload(prepared) => self.reload(*prepared, now),
+            Event::Probed { key, result } => Ok(self.probed(&key, result, now)),
+            Event::Failures => Ok(self.change(|entry| entry.failures(now))),
+            Event::RetryDue => Ok(self.change(|entry| entry.retry(now))),
+            Event::Drain(key) => self.ordered(&key, |entry| entry.drain(now)),
+            Event::Enable(key) => self.ordered(&key, |entry| entry.enable(now)),
+            Event::Certificates(tls) => self.certificates(tls),
+            Event::Terminate => Ok(self.enter(Phase::Draining)),
+            Event::DeadlinePassed => Ok(self.enter(Phase::Closing)),
+        }
+    }
+
+    /// When the next backend without probes is tried again.
+    pub fn next_retry(&self) -> Option<Instant> {
+        self.book.values().filter_map(|entry| entry.retry_at).min()
+    }
+
+    /// Requests under way at all backends.
+    pub fn in_flight(&self) -> usize {
+        self.book.values().map(|entry| entry.backend.in_flight()).sum()
+    }
+
+    fn reload(&mut self, prepared: Prepared, now: Moment) -> Result<Applied, Refused> {
+        if self.phase != Phase::Serving {
+            return Err(Refused::because("the process is ending: start it again instead"));
+        }
+        let Prepared { config, parts, diff } = prepared;
+        let mut lines: Vec<Line> = diff.into_iter().map(Line::Info).collect();
+        if lines.is_empty() {
+            lines.push(Line::Info("the configuration says what it said before".to_owned()));
+        }
+        if config.workers != self.workers {
+            let (wanted, running) = (config.workers, self.workers);
+            lines.push(Line::Warn(format!(
+                "workers = {wanted} takes effect at the next start; {running} are running"
+            )));
+        }
+        self.config = config;
+        self.parts = parts;
+        self.enter_backends(Arrival::ByReload, now);
+        Ok(Applied { snapshot: Some(self.rebuild()), lines })
+    }
+
+    /// Brings the book in line with the configuration: equal key, same backend.
+    fn enter_backends(&mut self, arrival: Arrival, now: Moment) {
+        let mut before = std::mem::take(&mut self.book);
+        for pool in &self.config.pools {
+            let pool = self.pool_settings(pool);
+            for backend in &pool.backends {
+                let key = Key { pool: pool.name.clone(), address: backend.address };
+                let entry = match before.remove(&key) {
+                    Some(mut held) => {
+                        held.settle(pool.clone(), now);
+                        held
+                    }
+                    None => Entry::new(self.backend(&key), pool.clone(), arrival, now),
+                };
+                self.book.insert(key, entry);
+            }
+        }
+    }
+
+    fn backend(&self, key: &Key) -> Arc<Backend> {
+        let address = key.address.to_string();
+        let metrics = self.parts.metrics.backend(&key.pool, &address);
+        Backend::new(key.clone(), self.bell.clone(), metrics)
+    }
+
+    /// The settings that are in use already, where they are equal: a pool that no reload touches
+    /// stays the very same.
+    fn pool_settings(&self, wanted: &config::Pool) -> Arc<config::Pool> {
+        let mut held = self.snapshot.pools.iter().map(|pool| &pool.config);
+        match held.find(|held| ***held == *wanted) {
+            Some(held) => held.clone(),
+            None => Arc::new(wanted.clone()),
+        }
+    }
+
+    /// The probe of a backend that has left meanwhile says nothing.
+    fn probed(&mut self, key: &Key, result: ProbeResult, now: Moment) -> Applied {
+        let Some(entry) = self.book.get_mut(key) else {
+            return Applied { snapshot: None, lines: Vec::new() };
+        };
+        let verdict = entry.verdict();
+        let line = entry.probed(result, now);
+        let turned = entry.verdict() != verdict;
+        self.published_if(turned, line.into_iter().collect())
+    }
+
+    /// Lets each backend take in something; publishes when that turned a verdict.
+    fn change(&mut self, mut change: impl FnMut(&mut Entry) -> Option<Line>) -> Applied {
+        let mut lines = Vec::new();
+        let mut turned = false;
+        for entry in self.book.values_mut() {
+            let verdict = entry.verdict();
+            lines.extend(change(entry));
+            turned |= entry.verdict() != verdict;
+        }
+        self.published_if(turned, lines)
+    }
+
+    /// An operator's word on one backend.
+    fn ordered(
+        &mut self,
+        key: &Key,
+        order: impl FnOnce(&mut Entry) -> Line,
+    ) -> Result<Applied, Refused> {
+        let Some(entry) = self.book.get_mut(key) else {
+            return Err(Refused::because(self.unknown(key)));
+        };
+        let verdict = entry.verdict();
+        let line = order(entry);
+        let turned = entry.verdict() != verdict;
+        Ok(self.published_if(turned, vec![line]))
+    }
+
+    fn certificates(&mut self, tls: HashMap<Arc<str>, ServerTls>) -> Result<Applied, Refused> {
+        if let Some(name) = tls.keys().find(|name| !self.parts.tls.contains_key(*name)) {
+            return Err(Refused::because(format!("there is no TLS listener {name} any more")));
+        }
+        let changed = !tls.is_empty();
+        self.parts.tls.extend(tls);
+        Ok(self.published_if(changed, Vec::new()))
+    }
+
+    /// Phases only go forward.
+    fn enter(&mut self, phase: Phase) -> Applied {
+        let line = match (self.phase, phase) {
+            (Phase::Serving, Phase::Draining) => {
+                let in_flight = in_flight_words(self.in_flight());
+                let limit = duration_text(self.config.drain_timeout);
+                Line::Info(format!("draining: {in_flight}, at most {limit}"))
+            }
+            (Phase::Draining, Phase::Closing) => {
+                let in_flight = in_flight_words(self.in_flight());
+                Line::Warn(format!("the drain took too long: closing with {in_flight}"))
+            }
+            _ => {
+                return Applied { snapshot: None, lines: Vec::new() };
+            }
+        };
+        self.phase = phase;
+        // The kernel must refuse new connections, not queue them for nobody: the sockets close when
+        // the workers have taken what is queued and the last snapshot with them has gone.
+        self.parts.sockets.clear();
+        self.published_if(true, vec![line])
+    }
+
+    fn published_if(&mut self, changed: bool, mut lines: Vec<Line>) -> Applied {
+        if !changed {
+            return Applied { snapshot: None, lines };
+        }
+        let before = self.snapshot.clone();
+        let snapshot = self.rebuild();
+        lines.extend(Plight::lines(&before.pools, &snapshot.pools));
+        Applied { snapshot: Some(snapshot), lines }
+    }
+
+    fn rebuild(&mut self) -> Arc<Snapshot> {
+        let pools = self.config.pools.iter().map(|pool| self.pool(pool)).collect();
+        let generation = self.snapshot.generation + 1;
+        let built = snapshot::build(generation, &self.config, &self.parts, pools, self.phase);
+        self.snapshot = Arc::new(built);
+        self.snapshot.clone()
+    }
+
+    /// The pool as it stands now; the very same one where nothing of it changed, so that workers
+    /// see at a glance what to leave alone.
+    fn pool(&self, wanted: &config::Pool) -> Arc<Pool> {
+        let settings = self.pool_settings_of(wanted);
+        let members: Vec<Member> =
+            wanted.backends.iter().map(|it| self.member(wanted, it)).collect();
+        let held = self.snapshot.pools.iter().find(|pool| pool.config.name == wanted.name);
+        if let Some(held) = held
+            && Arc::ptr_eq(&held.config, &settings)
+            && held.members.iter().zip(&members).all(|(held, now)| same(held, now))
+        {
+            return held.clone();
+        }
+        let metrics = self.parts.metrics.pool(&wanted.name);
+        Arc::new(Pool::new(settings, members, metrics))
+    }
+
+    fn member(&self, pool: &config::Pool, backend: &config::Backend) -> Member {
+        let entry = &self.book[&Key { pool: pool.name.clone(), address: backend.address }];
+        Member {
+            backend: entry.backend.clone(),
+            weight: backend.weight,
+            backup: backend.backup,
+            verdict: entry.verdict(),
+        }
+    }
+
+    /// Settings as the book holds them. A pool has at least one backend.
+    fn pool_settings_of(&self, pool: &config::Pool) -> Arc<config::Pool> {
+        let first = pool.backends[0].address;
+        self.book[&Key { pool: pool.name.clone(), address: first }].pool.clone()
+    }
+
+    /// What an operator calls a backend: `POOL/ADDRESS`. It need not exist.
+    pub fn key(&self, text: &str) -> Result<Key, Refused> {
+        let parsed = text.rsplit_once('/').and_then(|(pool, address)| {
+            Some(Key { pool: pool.into(), address: address.parse().ok()? })
+        });
+        parsed.ok_or_else(|| {
+            let known = some_of(self.book.keys().map(Key::to_string));
+            Refused::because(format!("{text:?} is no POOL/ADDRESS; expected one of {known}"))
+        })
+    }
+
+    fn unknown(&self, key: &Key) -> String {
+        let Some(pool) = self.config.pools.iter().find(|pool| pool.name == key.pool) else {
+            let pools = some_of(self.config.pools.iter().map(|pool| pool.name.to_string()));
+            return format!("there is no pool {}; expected one of {pools}", key.pool);
+        };
+        let backends = some_of(pool.backends.iter().map(|backend| backend.address.to_string()));
+        format!("pool {} has no backend {}; expected one of {backends}", pool.name, key.address)
+    }
+}
+
+/// As many as a person reads.
+fn some_of(names: impl Iterator<Item = String>) -> String {
+    const SHOWN: usize = 8;
+    let names: Vec<String> = names.collect();
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    match names.len() {
+        0 => "none".to_owned(),
+        more if more > SHOWN => format!("{shown}, …"),
+        _ => shown,
+    }
+}
+
+/// Of one pool's settings: weight and backup are equal then.
+fn same(held: &Member, now: &Member) -> bool {
+    Arc::ptr_eq(&held.backend, &now.backend) && held.verdict == now.verdict
+}

@@ -1,0 +1,97 @@
+//! What the state looks like from outside: for `equipoise status`, for /readyz. Pure.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::{
+    config::{self, Balance},
+    control::{
+        protocol::{BackendStatus, ListenerStatus, PhaseWord, PoolStatus, Status, VerdictWord},
+        state::State,
+    },
+    pool::backend::{Key, Verdict},
+    snapshot::Phase,
+};
+
+impl State {
+    /// Without the last reload, which the state can't know: a refused one never reaches it.
+    pub fn status(&self) -> Status {
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            generation: self.snapshot().generation,
+            phase: phase_word(self.phase),
+            since: unix_seconds(self.started),
+            workers: self.workers,
+            listeners: self.config.listeners.iter().map(listener).collect(),
+            pools: self.config.pools.iter().map(|pool| self.pool_status(pool)).collect(),
+            last_reload: None,
+        }
+    }
+
+    /// Why this process should get no traffic from a balancer before it; empty when it is ready.
+    pub fn unready(&self) -> Vec<String> {
+        if self.phase != Phase::Serving {
+            return vec!["draining".to_owned()];
+        }
+        let awaited = self.book.values().filter(|entry| entry.awaited);
+        awaited.map(|entry| format!("{} waits for its first probe", entry.backend.key())).collect()
+    }
+
+    fn pool_status(&self, pool: &config::Pool) -> PoolStatus {
+        let backends = pool.backends.iter().map(|backend| self.backend_status(pool, backend));
+        PoolStatus {
+            name: pool.name.to_string(),
+            balance: balance_word(pool.balance).to_owned(),
+            backends: backends.collect(),
+        }
+    }
+
+    fn backend_status(&self, pool: &config::Pool, backend: &config::Backend) -> BackendStatus {
+        let entry = &self.book[&Key { pool: pool.name.clone(), address: backend.address }];
+        BackendStatus {
+            address: backend.address,
+            verdict: verdict_word(entry.verdict()),
+            since: unix_seconds(entry.since),
+            weight: backend.weight,
+            backup: backend.backup,
+            in_flight: entry.backend.in_flight(),
+            requests: entry.backend.metrics().requests(),
+            last_probe: entry.last_probe.clone(),
+        }
+    }
+}
+
+fn listener(listener: &config::Listener) -> ListenerStatus {
+    ListenerStatus {
+        name: listener.name.to_string(),
+        bind: listener.bind.clone(),
+        tls: listener.tls.is_some(),
+    }
+}
+
+/// Whole seconds since 1970; 0 for a clock that is set before it.
+pub fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn phase_word(phase: Phase) -> PhaseWord {
+    match phase {
+        Phase::Serving => PhaseWord::Serving,
+        Phase::Draining => PhaseWord::Draining,
+        Phase::Closing => PhaseWord::Closing,
+    }
+}
+
+fn verdict_word(verdict: Verdict) -> VerdictWord {
+    match verdict {
+        Verdict::Up => VerdictWord::Up,
+        Verdict::Down => VerdictWord::Down,
+        Verdict::Draining => VerdictWord::Draining,
+    }
+}
+
+fn balance_word(balance: Balance) -> &'static str {
+    match balance {
+        Balance::RoundRobin => "round-robin",
+        Balance::LeastConnections => "least-connections",
+    }
+}

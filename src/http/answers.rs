@@ -1,0 +1,185 @@
+//! The answers that we give ourselves: errors, redirects, fixed texts. Pure.
+
+use std::{io::Write, time::SystemTime};
+
+use crate::{
+    config::{Redirect, Respond},
+    http::{
+        headers::{Inbound, end_response},
+        refusal::{self, Refusal},
+    },
+    observe::dates,
+};
+
+/// An answer of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    content_type: String,
+    /// Header lines that this answer alone has, each with its CRLF.
+    lines: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// The page of an error: its status, its reason and the id under which the log knows it.
+    pub fn error(refusal: Refusal, request_id: &str) -> Answer {
+        let status = refusal.status();
+        let reason = refusal.reason.word();
+        let detail = refusal.detail;
+        let body = format!(
+            "{status} {}\n\nreason: {reason}: {detail}\nrequest: {request_id}\n",
+            phrase(status)
+        );
+        let mut lines = format!("X-Request-Id: {request_id}\r\nCache-Control: no-store\r\n");
+        if refusal == refusal::CONNECT {
+            lines.push_str("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
+        }
+        Answer {
+            status,
+            content_type: "text/plain; charset=utf-8".to_owned(),
+            lines: lines.into_bytes(),
+            body: body.into_bytes(),
+        }
+    }
+
+    pub fn redirect(status: u16, location: &[u8]) -> Answer {
+        let mut lines = b"Location: ".to_vec();
+        lines.extend_from_slice(location);
+        lines.extend_from_slice(b"\r\n");
+        let body = format!("{status} {}\n", phrase(status)).into_bytes();
+        Answer { status, content_type: "text/plain; charset=utf-8".to_owned(), lines, body }
+    }
+
+    pub fn of_redirect(redirect: &Redirect) -> Answer {
+        Answer::redirect(redirect.status, redirect.to.as_bytes())
+    }
+
+    pub fn of_respond(respond: &Respond) -> Answer {
+        Answer {
+            status: respond.status,
+            content_type: respond.content_type.clone(),
+            lines: Vec::new(),
+            body: respond.body.clone().into_bytes(),
+        }
+    }
+
+    /// Bytes of the body as it is sent.
+    pub fn body_length(&self, head_only: bool) -> u64 {
+        if head_only || self.has_no_body() { 0 } else { self.body.len() as u64 }
+    }
+
+    /// The whole answer; `head_only` where the request was HEAD.
+    pub fn write(
+        &self,
+        out: &mut Vec<u8>,
+        head_only: bool,
+        now: SystemTime,
+        inbound: &Inbound<'_>,
+    ) {
+        let head = format_args!("HTTP/1.1 {} {}\r\n", self.status, phrase(self.status)).to_string();
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(b"Date: ");
+        out.extend_from_slice(dates::http_date(now).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        if !self.has_no_body() {
+            write!(
+                out,
+                "Content-Type: {}\r\nContent-Length: {}\r\n",
+                self.content_type,
+                self.body.len()
+            )
+            .expect("a Vec takes every byte");
+        }
+        out.extend_from_slice(&self.lines);
+        end_response(out, inbound);
+        if !head_only && !self.has_no_body() {
+            out.extend_from_slice(&self.body);
+        }
+    }
+
+    /// RFC 9110, section 6.4.1.
+    fn has_no_body(&self) -> bool {
+        matches!(self.status, 204 | 304)
+    }
+}
+
+/// The reason phrase of a status that we send (RFC 9110, section 15; RFC 6585).
+pub fn phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        410 => "Gone",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        418 => "I'm a teapot",
+        421 => "Misdirected Request",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        // Only a fixed answer can have another status; a phrase may be empty (RFC 9112, section 4).
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{h1::body::Framing, headers::Connection};
+
+    fn written(answer: &Answer, head_only: bool) -> String {
+        let inbound = Inbound {
+            framing: Framing::Length(0),
+            connection: Connection::Close,
+            hsts: Some("max-age=9"),
+        };
+        let mut out = Vec::new();
+        answer.write(&mut out, head_only, SystemTime::UNIX_EPOCH, &inbound);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn an_error_says_its_reason_and_its_request() {
+        let answer = Answer::error(refusal::NO_BACKEND, "abc");
+        let text = written(&answer, false);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\nDate: Thu, 01 Jan 1970"));
+        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
+        assert!(head.ends_with("Strict-Transport-Security: max-age=9\r\nConnection: close"));
+        assert!(body.contains("reason: no-backend: ") && body.contains("request: abc\n"), "{body}");
+        assert!(written(&answer, true).ends_with("\r\n\r\n"), "HEAD has no body");
+    }
+
+    #[test]
+    fn a_method_that_is_not_served_names_those_that_are() {
+        assert!(written(&Answer::error(refusal::CONNECT, "a"), false).contains("\r\nAllow: GET"));
+    }
+
+    #[test]
+    fn a_status_without_a_body_has_no_length_either() {
+        let respond = Respond { status: 204, body: "x".into(), content_type: "text/plain".into() };
+        let text = written(&Answer::of_respond(&respond), false);
+        assert!(!text.contains("Content-") && text.ends_with("\r\n\r\n"), "{text}");
+    }
+}

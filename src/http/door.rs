@@ -1,0 +1,63 @@
+//! The door of one address on one worker: what its connections serve now.
+//!
+//! A connection looks in here for each request, so that it follows every reload and keeps no old
+//! configuration while it waits.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+use tokio::sync::Notify;
+
+use crate::{http::site::Site, pool::local::LocalPool};
+
+/// A site with this worker's own pools, for the length of one request.
+pub struct Serving {
+    pub site: Arc<Site>,
+    /// In the order that `Target::Pool` counts in.
+    pub pools: Rc<Vec<LocalPool>>,
+}
+
+/// One address, on one worker.
+pub struct Door {
+    serving: RefCell<Rc<Serving>>,
+    closing: Cell<bool>,
+    bell: Notify,
+}
+
+impl Door {
+    pub fn new(serving: Serving) -> Door {
+        let serving = RefCell::new(Rc::new(serving));
+        Door { serving, closing: Cell::new(false), bell: Notify::new() }
+    }
+
+    /// What is served now; held for the length of one request.
+    pub fn serving(&self) -> Rc<Serving> {
+        self.serving.borrow().clone()
+    }
+
+    pub fn change(&self, serving: Serving) {
+        self.serving.replace(Rc::new(serving));
+    }
+
+    /// The address left the configuration, or the process ends: the next answer of each connection
+    /// is its last.
+    pub fn close(&self) {
+        self.closing.set(true);
+        self.bell.notify_waiters();
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.closing.get()
+    }
+
+    /// Waits until the door closes.
+    pub async fn closed(&self) {
+        let bell = self.bell.notified();
+        if !self.is_closing() {
+            bell.await;
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The connection from a client.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::Instant,
+};
+
+use crate::{
+    config::Limits,
+    http::refusal::{self, Refusal},
+    message::head::Request,
+    net::stream::Stream,
+};
+
+use super::{
+    buffer::{Buffer, Buffers, LARGE, SMALL},
+    parse,
+    pump::Side,
+    scan::{self, Scan},
+    timer::{Elapsed, Timer},
+};
+
+/// How long a closing connection waits for the client to read our last words.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much a closing connection still reads, and throws away.
+const LINGER_BYTES: usize = 1 << 20;
+
+/// One connection from a client.
+pub struct Client {
+    pub side: Side<Stream>,
+    pub timer: Timer,
+}
+
+/// Why no request came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NoRequest {
+    /// The client has gone: no one is there to answer.
+    Gone,
+    Refused(Refusal),
+}
+
+impl Client {
+    pub fn new(stream: Stream, buffers: &Rc<Buffers>) -> Client {
+        let side = Side { stream, input: Buffer::new(buffers.clone()) };
+        Client { side, timer: Timer::new(Instant::now() + LINGER) }
+    }
+
+    /// Waits for the first byte of a request; `false` when none comes: the client left, the time
+    /// ran out, or `until` came first and then `grace` passed without one.
+    pub async fn await_request(
+        &mut self,
+        idle: Duration,
+        until: impl Future<Output = ()>,
+        grace: Duration,
+    ) -> bool {
+        if !self.side.input.is_empty() {
+            return true;
+        }
+        let mut deadline = Instant::now() + idle;
+        let mut until = pin!(until);
+        let mut waits = true;
+        poll_fn(|context| {
+            if let Poll::Ready(read) = self.side.poll_fill_lazily(context) {
+                return Poll::Ready(matches!(read, Ok(1..)));
+            }
+            if waits && until.as_mut().poll(context).is_ready() {
+                // What crosses our close on the wire would be lost without a reply: whoever has a
+                // request on its way gets it answered.
+                waits = false;
+                deadline = deadline.min(Instant::now() + grace);
+            }
+            self.timer.poll(context, deadline).map(|()| false)
+        })
+        .await
+    }
+
+    /// Reads a request's head, of which the first byte is there.
+    pub async fn read_head(
+        &mut self,
+        limits: &Limits,
+        timeout: Duration,
+        into: &mut Request,
+    ) -> Result<(), NoRequest> {
+        let deadline = Instant::now() + timeout;
+        let side = &mut self.side;
+        let mut reading = Reading::default();
+        let head = poll_fn(|context| reading.poll(context, side, limits));
+        let end = match self.timer.within(deadline, head).await {
+            Ok(read) => read?,
+            Err(Elapsed) => return Err(NoRequest::Refused(refusal::HEADER_TIMEOUT)),
+        };
+        let parsed = parse::request(&self.side.input.filled()[..end], into);
+        self.side.input.consume(end);
+        parsed.map_err(NoRequest::Refused)
+    }
+
+    /// Reads until `length` bytes are there, of a body that the buffer has room for.
+    pub async fn read_body(&mut self, length: usize, idle: Duration) -> Result<(), NoRequest> {
+        while self.side.input.filled().len() < length {
+            let deadline = Instant::now() + idle;
+            let side = &mut self.side;
+            let read = poll_fn(|context| side.poll_fill(context));
+            match self.timer.within(deadline, read).await {
+                Ok(Ok(1..)) => {}
+                Ok(_) => return Err(NoRequest::Gone),
+                Err(Elapsed) => return Err(NoRequest::Refused(refusal::BODY_TIMEOUT)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ready when the client has gone. What it sends meanwhile, a next request, is kept up to what
+    /// the buffer holds.
+    pub fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.side.input.is_full() {
+                return Poll::Pending;
+            }
+            match self.side.poll_fill_lazily(context) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Writes all of it, within `timeout`.
+    pub async fn write(&mut self, bytes: &[u8], timeout: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + timeout;
+        let stream = &mut self.side.stream;
+        let write = async {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        };
+        match self.timer.within(deadline, write).await {
+            Ok(written) => written,
+            Err(Elapsed) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Ends a connection on which nothing is under way; over TLS that is said, so that the client
+    /// can tell it from a truncation (RFC 8446, section 6.1).
+    pub async fn close(mut self) {
+        let deadline = Instant::now() + LINGER;
+        let mut stream = self.side.stream;
+        // Whatever comes of it, the connection is over.
+        let _ = self.timer.within(deadline, stream.shutdown()).await;
+    }
+
+    /// Ends the connection so that the client can still read what was written: closing a socket
+    /// with unread bytes resets it, and a reset throws away what the client has not read yet (RFC
+    /// 9112, section 9.6).
+    pub async fn linger(mut self) {
+        let deadline = Instant::now() + LINGER;
+        let mut stream = self.side.stream;
+        let drain = async {
+            stream.shutdown().await?;
+            let mut thrown_away = 0;
+            let mut bytes = [0; 2048];
+            while thrown_away < LINGER_BYTES {
+                match stream.read(&mut bytes).await? {
+                    0 => break,
+                    count => thrown_away += count,
+                }
+            }
+            io::Result::Ok(())
+        };
+        // Whatever comes of it, the connection is over.
+        let _ = self.timer.within(deadline, drain).await;
+    }
+}
+
+/// A head on its way.
+#[derive(Default)]
+struct Reading {
+    scan: Scan,
+    /// The one empty line that may stand before a request (RFC 9112, section 2.2).
+    skipped: bool,
+}
+
+impl Reading {
+    /// Ready with the length of the head at the front of the buffer.
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        side: &mut Side<Stream>,
+        limits: &Limits,
+    ) -> Poll<Result<usize, NoRequest>> {
+        loop {
+            if !self.skipped && side.input.filled().starts_with(b"\r\n") {
+                side.input.consume(2);
+                self.skipped = true;
+            }
+            // A CR alone may become the empty line: it is not yet looked at.
+            let bytes = side.input.filled();
+            let undecided = !self.skipped && bytes == b"\r";
+            if !undecided
+                && let Some(end) = self.scan.head_end(bytes, limits).map_err(NoRequest::Refused)?
+            {
+                return Poll::Ready(Ok(end));
+            }
+            if side.input.is_full() {
+                let most = scan::most_bytes(limits).max(SMALL);
+                let larger = if side.input.capacity() < LARGE { LARGE } else { most };
+                side.input.grow(larger);
+                assert!(!side.input.is_full(), "a head within its limits fits into the buffer");
+            }
+            match side.poll_fill(context) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(Err(NoRequest::Gone)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! One request and its answer between two HTTP/1 connections: the heads, then the bodies, both
+//! directions at once.
+
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    config::PoolTimeouts,
+    http::refusal::{self, Refusal},
+    message::head::Response,
+    pool::retry::Reached,
+};
+
+use super::{
+    client::Client,
+    pump::{Pump, Stopped, Waiting},
+    upstream::{HeadError, Upstream},
+};
+
+/// The request on its way to the backend.
+pub struct Upload {
+    pump: Pump,
+    state: UploadState,
+    progress: Progress,
+    /// The request has no byte that the client still has to send.
+    in_hand: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UploadState {
+    Going,
+    /// All of it is with the backend.
+    Done {
+        at: Instant,
+    },
+    /// The backend takes no more; its answer may come all the same.
+    Cut,
+}
+
+/// When something last moved.
+struct Progress {
+    stirred: u64,
+    at: Instant,
+}
+
+/// The times that bound an exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub upstream: PoolTimeouts,
+    /// The client neither sends nor takes a byte of a body.
+    pub client_idle: Duration,
+    /// When the request's head had come.
+    pub begun: Instant,
+}
+
+/// Why no answer came.
+#[derive(Debug)]
+pub enum NoAnswer {
+    /// The client went away.
+    ClientGone,
+    /// The client's body is at fault.
+    Refused(Refusal),
+    /// The backend is at fault.
+    Upstream { refusal: Refusal, reached: Reached },
+}
+
+/// Why an answer broke off after its head had been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    ClientGone,
+    ClientStalled,
+    UpstreamTruncated,
+    UpstreamStalled,
+    /// The backend's body is framed wrongly.
+    Malformed,
+    /// The time for the whole exchange ran out.
+    TookTooLong,
+}
+
+impl Upload {
+    /// A request that is wholly at hand: head and body are in `head`.
+    pub fn in_hand(pump: Pump) -> Upload {
+        Upload { in_hand: true, ..Upload::streamed(pump) }
+    }
+
+    /// A request whose body follows from the client.
+    pub fn streamed(pump: Pump) -> Upload {
+        let progress = Progress { stirred: 0, at: Instant::now() };
+        Upload { pump, state: UploadState::Going, progress, in_hand: false }
+    }
+
+    pub fn is_done(&self) -> bool {
+        matches!(self.state, UploadState::Done { .. })
+    }
+
+    /// Bytes of the body that the backend was sent, where it was streamed.
+    pub fn moved(&self) -> u64 {
+        self.pump.moved()
+    }
+
+    /// When the last byte had been sent.
+    pub fn done_at(&self) -> Option<Instant> {
+        match self.state {
+            UploadState::Done { at } => Some(at),
+            UploadState::Going | UploadState::Cut => None,
+        }
+    }
+
+    /// Moves what can be moved. The backend's refusal to take more is no error yet: it may have
+    /// answered before it closed.
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        client: &mut Client,
+        upstream: &mut Upstream,
+    ) -> Result<(), NoAnswer> {
+        if self.state != UploadState::Going {
+            return Ok(());
+        }
+        match self.pump.poll(context, &mut client.side, &mut upstream.side.stream) {
+            Poll::Ready(Ok(())) => self.state = UploadState::Done { at: Instant::now() },
+            Poll::Ready(Err(Stopped::Sink(_))) => self.state = UploadState::Cut,
+            Poll::Ready(Err(Stopped::Malformed(refusal))) => {
+                return Err(NoAnswer::Refused(refusal));
+            }
+            Poll::Ready(Err(Stopped::Source(_) | Stopped::SourceEnded)) => {
+                return Err(NoAnswer::ClientGone);
+            }
+            Poll::Pending => self.progress.look(self.pump.stirred()),
+        }
+        Ok(())
+    }
+
+    /// Whether the client has gone, which can be seen while nothing more of this request comes.
+    fn poll_client_gone(&self, context: &mut Context<'_>, client: &mut Client) -> bool {
+        (self.in_hand || self.is_done()) && client.poll_gone(context).is_ready()
+    }
+
+    /// Until when the request may stand as it does, and what it is then.
+    fn deadline(&self, bounds: &Bounds) -> (Instant, NoAnswer) {
+        let upstream = |refusal| NoAnswer::Upstream { refusal, reached: Reached::TimedOut };
+        match (self.state, self.pump.waiting()) {
+            (UploadState::Going, Waiting::Source) => {
+                let refused = NoAnswer::Refused(refusal::BODY_TIMEOUT);
+                (self.progress.at + bounds.client_idle, refused)
+            }
+            (UploadState::Going, Waiting::Sink) => {
+                (self.progress.at + bounds.upstream.idle, upstream(refusal::UPSTREAM_STALLED))
+            }
+            (UploadState::Done { at }, _) => {
+                (at + bounds.upstream.first_byte, upstream(refusal::FIRST_BYTE_TIMEOUT))
+            }
+            (UploadState::Cut, _) => {
+                let refused = upstream(refusal::FIRST_BYTE_TIMEOUT);
+                (self.progress.at + bounds.upstream.first_byte, refused)
+            }
+        }
+    }
+}
+
+impl Progress {
+    fn look(&mut self, stirred: u64) {
+        if stirred != self.stirred {
+            *self = Progress { stirred, at: Instant::now() };
+        }
+    }
+}
+
+impl Bounds {
+    fn whole(&self) -> Option<Instant> {
+        self.upstream.whole.map(|whole| self.begun + whole)
+    }
+}
+
+/// Sends the request and waits for the next head of an answer, an interim one included.
+pub async fn next_head(
+    client: &mut Client,
+    upstream: &mut Upstream,
+    upload: &mut Upload,
+    response: &mut Response,
+    bounds: &Bounds,
+) -> Result<(), NoAnswer> {
+    poll_fn(|context| {
+        upload.poll(context, client, upstream)?;
+        match upstream.poll_head(context, response) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(no_head(error, upstream))),
+            Poll::Pending => {}
+        }
+        if upload.poll_client_gone(context, client) {
+            return Poll::Ready(Err(NoAnswer::ClientGone));
+        }
+        let (deadline, late) = upload.deadline(bounds);
+        match bounds.whole() {
+            Some(whole) if whole < deadline => client.timer.poll(context, whole).map(|()| {
+                let (refusal, reached) = (refusal::REQUEST_TIMEOUT, Reached::TimedOut);
+                Err(NoAnswer::Upstream { refusal, reached })
+            }),
+            _ => client.timer.poll(context, deadline).map(|()| Err(late)),
+        }
+    })
+    .await
+}
+
+fn no_head(error: HeadError, upstream: &Upstream) -> NoAnswer {
+    match error {
+        HeadError::Malformed(refusal) => NoAnswer::Upstream { refusal, reached: Reached::Sent },
+        HeadError::Closed(_) => {
+            let stale = upstream.reused && !upstream.answered;
+            let reached = if stale { Reached::Stale } else { Reached::Sent };
+            NoAnswer::Upstream { refusal: refusal::UPSTREAM_RESET, reached }
+        }
+    }
+}
+
+/// Moves the answer to the client, and what is left of the request to the backend.
+pub async fn relay(
+    client: &mut Client,
+    upstream: &mut Upstream,
+    upload: &mut Upload,
+    download: &mut Pump,
+    bounds: &Bounds,
+) -> Result<(), Cut> {
+    let mut progress = Progress { stirred: 0, at: Instant::now() };
+    poll_fn(|context| {
+        match upload.poll(context, client, upstream) {
+            Ok(()) => {}
+            // Half of a request is worth nothing; half of an answer may be worth its head.
+            Err(NoAnswer::Refused(_) | NoAnswer::Upstream { .. }) => {
+                upload.state = UploadState::Cut
+            }
+            Err(NoAnswer::ClientGone) => return Poll::Ready(Err(Cut::ClientGone)),
+        }
+        match download.poll(context, &mut upstream.side, &mut client.side.stream) {
+            Poll::Ready(outcome) => return Poll::Ready(outcome.map_err(cut)),
+            Poll::Pending => progress.look(download.stirred()),
+        }
+        if upload.poll_client_gone(context, client) {
+            return Poll::Ready(Err(Cut::ClientGone));
+        }
+        let (deadline, late) = match download.waiting() {
+            Waiting::Source => (progress.at + bounds.upstream.idle, Cut::UpstreamStalled),
+            Waiting::Sink => (progress.at + bounds.client_idle, Cut::ClientStalled),
+        };
+        match bounds.whole() {
+            Some(whole) if whole < deadline => {
+                client.timer.poll(context, whole).map(|()| Err(Cut::TookTooLong))
+            }
+            _ => client.timer.poll(context, deadline).map(|()| Err(late)),
+        }
+    })
+    .await
+}
+
+fn cut(stopped: Stopped) -> Cut {
+    match stopped {
+        Stopped::Source(_) | Stopped::SourceEnded => Cut::UpstreamTruncated,
+        Stopped::Malformed(_) => Cut::Malformed,
+        Stopped::Sink(_) => Cut::ClientGone,
+    }
+}

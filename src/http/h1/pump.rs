@@ -1,0 +1,366 @@
+//! One direction of a body: from a connection's buffer, by its framing, to the other connection.
+//!
+//! It starts with the head that goes before the body, so that a head and a short body leave in one
+//! write. Small pieces are gathered, long ones are written from where they were read. It never
+//! reads ahead of what the other side takes: that is the back-pressure.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::http::refusal::Refusal;
+
+use super::{
+    body::{Body, Piece},
+    buffer::{Buffer, LARGE},
+};
+
+/// Pieces up to this size are copied behind the head; a second element in a write costs more.
+const COPY_MAX: usize = 4096;
+/// So much is gathered before it is written.
+const GATHER_MAX: usize = 16 * 1024;
+
+/// A connection with what was read from it and not yet used.
+pub struct Side<S> {
+    pub stream: S,
+    pub input: Buffer,
+}
+
+impl<S: AsyncRead + Unpin> Side<S> {
+    /// Reads once: how many bytes came; 0 is the end. There must be room.
+    pub fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let room = self.input.room();
+        assert!(!room.is_empty(), "a full buffer is not read into: 0 would look like the end");
+        let mut read = ReadBuf::new(room);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+        let count = read.filled().len();
+        self.input.add(count);
+        Poll::Ready(Ok(count))
+    }
+
+    /// Like `poll_fill`, but holds no memory while nothing comes.
+    pub fn poll_fill_lazily(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let polled = self.poll_fill(context);
+        if polled.is_pending() {
+            self.input.release();
+        }
+        polled
+    }
+}
+
+/// How the body is framed where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// As it is: the head has its length, or the connection ends with it.
+    Identity,
+    Chunked,
+}
+
+/// Why a pump stopped before its end.
+#[derive(Debug)]
+pub enum Stopped {
+    /// Reading failed.
+    Source(io::Error),
+    /// The source ended within the body.
+    SourceEnded,
+    /// The source sent what a body may not be.
+    Malformed(Refusal),
+    /// Writing failed.
+    Sink(io::Error),
+}
+
+/// For whom a pump waits when it is pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    Source,
+    Sink,
+}
+
+/// One body on its way.
+pub struct Pump {
+    body: Body,
+    coding: Coding,
+    gathered: Vec<u8>,
+    /// Of `gathered`.
+    written: usize,
+    /// Bytes at the front of the source's buffer that are written from there, after `gathered`.
+    direct: usize,
+    /// The CRLF that ends the chunk in `direct`.
+    owes_line_end: bool,
+    /// The last byte has been gathered.
+    ended: bool,
+    unflushed: bool,
+    waiting: Waiting,
+    moved: u64,
+    /// Bytes read or written so far, framing included: when it stands still, so does the body.
+    stirred: u64,
+}
+
+impl Pump {
+    /// `head` is written before the body.
+    pub fn new(head: Vec<u8>, body: Body, coding: Coding) -> Pump {
+        Pump {
+            body,
+            coding,
+            gathered: head,
+            written: 0,
+            direct: 0,
+            owes_line_end: false,
+            ended: false,
+            unflushed: false,
+            waiting: Waiting::Source,
+            moved: 0,
+            stirred: 0,
+        }
+    }
+
+    /// Moves what can be moved; ready when the body has ended and all of it is written.
+    pub fn poll<R, W>(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut Side<R>,
+        sink: &mut W,
+    ) -> Poll<Result<(), Stopped>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        loop {
+            self.gather(&mut source.input).map_err(Stopped::Malformed)?;
+            if self.written < self.gathered.len() || self.direct > 0 {
+                self.waiting = Waiting::Sink;
+                ready!(self.poll_write(context, &mut source.input, sink)).map_err(Stopped::Sink)?;
+                continue;
+            }
+            if self.unflushed {
+                self.waiting = Waiting::Sink;
+                // While more is expected, a flush that has to wait must not keep us from reading.
+                match Pin::new(&mut *sink).poll_flush(context).map_err(Stopped::Sink)? {
+                    Poll::Ready(()) => self.unflushed = false,
+                    Poll::Pending if self.ended => return Poll::Pending,
+                    Poll::Pending => {}
+                }
+            }
+            if self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            self.waiting = Waiting::Source;
+            ready!(self.poll_read(context, source))?;
+        }
+    }
+
+    pub fn waiting(&self) -> Waiting {
+        self.waiting
+    }
+
+    /// Bytes of the body moved so far, without framing.
+    pub fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    /// Grows with everything that is read or written.
+    pub fn stirred(&self) -> u64 {
+        self.stirred
+    }
+
+    /// Whether any byte has been written.
+    pub fn has_begun(&self) -> bool {
+        self.stirred > 0
+    }
+
+    /// Whether the source has been read to the body's end.
+    pub fn has_all(&self) -> bool {
+        self.ended && self.direct == 0
+    }
+
+    /// Bytes of the body that are still to be read, where that is known.
+    pub fn remaining(&self) -> Option<u64> {
+        self.body.remaining()
+    }
+
+    fn gather(&mut self, input: &mut Buffer) -> Result<(), Refusal> {
+        if self.written == self.gathered.len() {
+            self.gathered.clear();
+            self.written = 0;
+        }
+        if self.owes_line_end && self.direct == 0 {
+            self.gathered.extend_from_slice(b"\r\n");
+            self.owes_line_end = false;
+        }
+        while self.direct == 0 && !self.ended && self.gathered.len() < GATHER_MAX {
+            match self.body.next(input.filled())? {
+                Piece::More => break,
+                Piece::Framing(count) => input.consume(count),
+                Piece::Data(count) => self.data(input, count),
+                Piece::End(count) => {
+                    input.consume(count);
+                    self.end();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, input: &mut Buffer, count: usize) {
+        self.moved += count as u64;
+        let chunked = self.coding == Coding::Chunked;
+        if chunked {
+            push_hex(&mut self.gathered, count);
+            self.gathered.extend_from_slice(b"\r\n");
+        }
+        if count > COPY_MAX {
+            self.direct = count;
+            self.owes_line_end = chunked;
+            return;
+        }
+        self.gathered.extend_from_slice(&input.filled()[..count]);
+        input.consume(count);
+        if chunked {
+            self.gathered.extend_from_slice(b"\r\n");
+        }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        if self.coding == Coding::Chunked {
+            self.gathered.extend_from_slice(b"0\r\n");
+            self.gathered.extend_from_slice(self.body.trailers());
+            self.gathered.extend_from_slice(b"\r\n");
+        }
+    }
+
+    fn poll_write<W: AsyncWrite + Unpin>(
+        &mut self,
+        context: &mut Context<'_>,
+        input: &mut Buffer,
+        sink: &mut W,
+    ) -> Poll<io::Result<()>> {
+        let before = &self.gathered[self.written..];
+        let direct = &input.filled()[..self.direct];
+        let sink = Pin::new(sink);
+        let count = match (before, direct) {
+            (only, []) | ([], only) => ready!(sink.poll_write(context, only))?,
+            (first, second) => {
+                let both = [IoSlice::new(first), IoSlice::new(second)];
+                ready!(sink.poll_write_vectored(context, &both))?
+            }
+        };
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        let of_gathered = count.min(before.len());
+        self.written += of_gathered;
+        self.direct -= count - of_gathered;
+        input.consume(count - of_gathered);
+        self.stirred += count as u64;
+        self.unflushed = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_read<R: AsyncRead + Unpin>(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut Side<R>,
+    ) -> Poll<Result<(), Stopped>> {
+        let room = source.input.room().len();
+        let count = ready!(source.poll_fill(context)).map_err(Stopped::Source)?;
+        self.stirred += count as u64;
+        if count == 0 && !self.body.may_end_with_connection() {
+            return Poll::Ready(Err(Stopped::SourceEnded));
+        }
+        if count == 0 {
+            self.end();
+        }
+        // It came faster than it was taken in: a long body is moved in large steps.
+        if count == room {
+            source.input.grow(LARGE);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A chunk's size.
+fn push_hex(out: &mut Vec<u8>, count: usize) {
+    use std::io::Write;
+    write!(out, "{count:x}").expect("a Vec takes every byte");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::h1::{body::Framing, buffer::Buffers};
+    use std::rc::Rc;
+    use tokio::io::AsyncWriteExt;
+
+    /// What the sink gets of `body`, which comes in parts of `step` bytes and then the end.
+    async fn pumped(
+        framing: Framing,
+        coding: Coding,
+        body: &[u8],
+        step: usize,
+    ) -> (Vec<u8>, Result<(), String>) {
+        let (mut writer, reader) = tokio::io::duplex(step);
+        let mut source = Side { stream: reader, input: Buffer::new(Rc::new(Buffers::default())) };
+        let mut sink = Vec::new();
+        let mut pump = Pump::new(b"HEAD|".to_vec(), Body::new(framing, u64::MAX), coding);
+        let write = async move {
+            // The pump may end before it has taken all.
+            let _ = writer.write_all(body).await;
+        };
+        let pump = std::future::poll_fn(|context| pump.poll(context, &mut source, &mut sink));
+        let (_, outcome) = tokio::join!(write, pump);
+        (sink, outcome.map_err(|stopped| format!("{stopped:?}")))
+    }
+
+    #[tokio::test]
+    async fn a_length_passes_as_it_is() {
+        for step in [1, 5000, 1 << 20] {
+            let body = vec![b'x'; 100_000];
+            let (out, outcome) =
+                pumped(Framing::Length(100_000), Coding::Identity, &body, step).await;
+            assert_eq!(outcome, Ok(()));
+            assert!(out.starts_with(b"HEAD|x") && out.len() == 100_005);
+        }
+    }
+
+    #[tokio::test]
+    async fn chunks_are_framed_anew_without_extensions() {
+        let body = b"3;a=b\r\nabc\r\n0\r\nT: v\r\n\r\n";
+        let (out, outcome) = pumped(Framing::Chunked, Coding::Chunked, body, 1000).await;
+        assert_eq!(outcome, Ok(()));
+        assert_eq!(out, b"HEAD|3\r\nabc\r\n0\r\nT: v\r\n\r\n");
+        let (out, _) = pumped(Framing::Chunked, Coding::Identity, body, 1000).await;
+        assert_eq!(out, b"HEAD|abc");
+    }
+
+    #[tokio::test]
+    async fn long_chunks_keep_their_line_ends() {
+        let body = vec![b'y'; 10_000];
+        let mut framed = format!("{:x}\r\n", body.len()).into_bytes();
+        framed.extend_from_slice(&body);
+        framed.extend_from_slice(b"\r\n0\r\n\r\n");
+        for step in [700, 1 << 16] {
+            let (out, outcome) = pumped(Framing::Chunked, Coding::Chunked, &framed, step).await;
+            assert_eq!(outcome, Ok(()));
+            let (again, outcome) = pumped(Framing::Chunked, Coding::Identity, &out[5..], 900).await;
+            assert_eq!(outcome, Ok(()));
+            assert_eq!(again[5..], body);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_never_ends_cleanly() {
+        let (_, outcome) = pumped(Framing::Length(4), Coding::Identity, b"abc", 10).await;
+        assert_eq!(outcome, Err("SourceEnded".to_owned()));
+        let (out, outcome) = pumped(Framing::Chunked, Coding::Chunked, b"3\r\nabc\r\n", 10).await;
+        assert_eq!(outcome, Err("SourceEnded".to_owned()));
+        assert!(!out.ends_with(b"0\r\n\r\n"));
+        let (out, outcome) = pumped(Framing::UntilClose, Coding::Chunked, b"abc", 10).await;
+        assert_eq!(outcome, Ok(()));
+        assert!(out.ends_with(b"0\r\n\r\n"));
+    }
+}

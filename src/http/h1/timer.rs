@@ -1,0 +1,74 @@
+//! One timer a connection, moved and not made anew: most deadlines are replaced long before they
+//! pass, and a later one costs nothing until the earlier one would have gone off.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A connection's timer.
+pub struct Timer {
+    sleep: Pin<Box<Sleep>>,
+}
+
+/// A deadline has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed;
+
+impl Timer {
+    pub fn new(deadline: Instant) -> Timer {
+        Timer { sleep: Box::pin(sleep_until(deadline)) }
+    }
+
+    /// Ready once `deadline` has passed.
+    pub fn poll(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        if deadline < self.sleep.deadline() {
+            self.sleep.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(self.sleep.as_mut().poll(context));
+            if self.sleep.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            self.sleep.as_mut().reset(deadline);
+        }
+    }
+
+    /// Waits for `future` no longer than until `deadline`.
+    pub async fn within<T>(
+        &mut self,
+        deadline: Instant,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Elapsed> {
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                return Poll::Ready(Ok(output));
+            }
+            self.poll(context, deadline).map(|()| Err(Elapsed))
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{future::pending, time::Duration};
+
+    #[tokio::test(start_paused = true)]
+    async fn deadlines_move_both_ways() {
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let mut timer = Timer::new(after(5));
+        assert_eq!(timer.within(after(9), async { 7 }).await, Ok(7));
+        assert_eq!(timer.within(after(9), pending::<()>()).await, Err(Elapsed));
+        assert_eq!(begun.elapsed(), Duration::from_secs(9));
+        let mut timer = Timer::new(after(50));
+        assert_eq!(timer.within(after(11), pending::<()>()).await, Err(Elapsed));
+        assert_eq!(begun.elapsed(), Duration::from_secs(11));
+    }
+}

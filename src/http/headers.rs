@@ -1,0 +1,362 @@
+//! What of a head is passed on, and what we set in it (RFC 9110, section 7.6; RFC 7239). Pure.
+
+use std::{io::Write, net::IpAddr};
+
+use crate::{
+    http::{h1::body::Framing, target::Target},
+    message::{
+        authority,
+        field::{Name, list_members},
+        head::{Fields, Line, Request, Response},
+    },
+};
+
+/// Who sent a request, and through which door.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender {
+    pub address: IpAddr,
+    /// A trusted proxy: its word on whom it forwards for is kept.
+    pub trusted: bool,
+    pub tls: bool,
+    /// Of the listener.
+    pub port: u16,
+}
+
+/// What a backend is told that the client did not say.
+#[derive(Clone, Copy, Debug)]
+pub struct Outbound<'a> {
+    pub target: &'a Target<'a>,
+    /// The value of Host.
+    pub host: &'a [u8],
+    pub framing: Framing,
+    pub expects_continue: bool,
+    pub sender: Sender,
+    pub request_id: &'a str,
+}
+
+/// Writes the head of a request to a backend.
+pub fn write_request(out: &mut Vec<u8>, request: &Request, outbound: &Outbound<'_>) {
+    out.extend_from_slice(request.method_bytes());
+    out.push(b' ');
+    outbound.target.forwarded.write(out);
+    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+    out.extend_from_slice(outbound.host);
+    out.extend_from_slice(b"\r\n");
+    let named = NamedByConnection::of(&request.fields);
+    request.fields.copy_kept(out, |line| {
+        let dropped = match line.known {
+            Name::Host | Name::ContentLength | Name::Disguised => true,
+            Name::Expect => !outbound.expects_continue,
+            known if known.is_forwarding() => !is_kept_as_is(known, outbound.sender.trusted),
+            known => known.is_hop_by_hop(),
+        };
+        !dropped && !named.has(&request.fields, line)
+    });
+    write_framing(out, outbound.framing);
+    write_forwarding(out, &request.fields, outbound);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Fields of a trusted proxy that pass untouched; the rest we write anew, with what was kept.
+fn is_kept_as_is(known: Name, trusted: bool) -> bool {
+    trusted && known == Name::XRealIp
+}
+
+fn write_framing(out: &mut Vec<u8>, framing: Framing) {
+    match framing {
+        Framing::Length(length) => line(out, "Content-Length", format_args!("{length}")),
+        Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Framing::Empty | Framing::UntilClose => {}
+    }
+}
+
+fn write_forwarding(out: &mut Vec<u8>, fields: &Fields, outbound: &Outbound<'_>) {
+    let Sender { address, trusted, tls, port } = outbound.sender;
+    let kept = |name: Name| fields.first(name).filter(|value| trusted && !value.is_empty());
+    let proto = if tls { "https" } else { "http" };
+
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    write_kept_list(out, fields, Name::XForwardedFor, trusted);
+    write(out, format_args!("{address}\r\n"));
+    match kept(Name::XForwardedProto) {
+        Some(value) => copied(out, "X-Forwarded-Proto", value),
+        None => line(out, "X-Forwarded-Proto", format_args!("{proto}")),
+    }
+    let host = outbound.target.authority;
+    match kept(Name::XForwardedHost) {
+        Some(value) => copied(out, "X-Forwarded-Host", value),
+        None if host.is_empty() => {}
+        None => copied(out, "X-Forwarded-Host", host),
+    }
+    match kept(Name::XForwardedPort) {
+        Some(value) => copied(out, "X-Forwarded-Port", value),
+        None => line(out, "X-Forwarded-Port", format_args!("{port}")),
+    }
+    out.extend_from_slice(b"Forwarded: ");
+    write_kept_list(out, fields, Name::Forwarded, trusted);
+    write_forwarded_element(out, address, host, proto);
+    copied(out, "X-Request-Id", outbound.request_id.as_bytes());
+}
+
+/// What a trusted proxy said in a list, for us to add to.
+fn write_kept_list(out: &mut Vec<u8>, fields: &Fields, name: Name, trusted: bool) {
+    for value in fields.all(name).filter(|value| trusted && !value.is_empty()) {
+        out.extend_from_slice(value);
+        out.extend_from_slice(b", ");
+    }
+}
+
+/// RFC 7239, section 4. A value with a colon or a bracket is quoted.
+fn write_forwarded_element(out: &mut Vec<u8>, address: IpAddr, host: &[u8], proto: &str) {
+    match address {
+        IpAddr::V4(address) => write(out, format_args!("for={address}")),
+        IpAddr::V6(address) => write(out, format_args!("for=\"[{address}]\"")),
+    }
+    if !host.is_empty() {
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(host);
+        out.push(b'"');
+    }
+    write(out, format_args!(";proto={proto}\r\n"));
+}
+
+/// How an answer goes to the client.
+#[derive(Clone, Copy, Debug)]
+pub struct Inbound<'a> {
+    /// How the body is framed on the client's side.
+    pub framing: Framing,
+    pub connection: Connection,
+    /// The value of Strict-Transport-Security.
+    pub hsts: Option<&'a str>,
+}
+
+/// What the client is told of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// HTTP/1.1: it stays open, which goes without saying.
+    Open,
+    /// HTTP/1.0: it stays open, which has to be said.
+    KeepAlive,
+    Close,
+}
+
+/// Writes the head of a backend's answer to a client.
+pub fn write_response(out: &mut Vec<u8>, response: &Response, inbound: &Inbound<'_>) {
+    write(out, format_args!("HTTP/1.1 {} ", response.status));
+    out.extend_from_slice(response.fields.bytes(response.reason).trim_ascii_start());
+    out.extend_from_slice(b"\r\n");
+    let named = NamedByConnection::of(&response.fields);
+    // Where there may be no body, a length says what a GET would have brought (RFC 9110, section
+    // 8.6); with 1xx and 204 it may not stand at all.
+    let no_length =
+        matches!(response.status, 100..=199 | 204) || inbound.framing == Framing::Chunked;
+    response.fields.copy_kept(out, |line| {
+        let dropped = match line.known {
+            Name::ContentLength => no_length,
+            Name::StrictTransportSecurity => inbound.hsts.is_some(),
+            known => known.is_hop_by_hop(),
+        };
+        !dropped && !named.has(&response.fields, line)
+    });
+    if inbound.framing == Framing::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    end_response(out, inbound);
+}
+
+/// Writes what ends every head that goes to a client, our own answers' included.
+pub fn end_response(out: &mut Vec<u8>, inbound: &Inbound<'_>) {
+    if let Some(hsts) = inbound.hsts {
+        copied(out, "Strict-Transport-Security", hsts.as_bytes());
+    }
+    match inbound.connection {
+        Connection::Open => {}
+        Connection::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        Connection::Close => out.extend_from_slice(b"Connection: close\r\n"),
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The fields that Connection names, which go no further.
+struct NamedByConnection {
+    /// Whether it names more than `close` and `keep-alive`: nearly never.
+    any: bool,
+}
+
+impl NamedByConnection {
+    fn of(fields: &Fields) -> NamedByConnection {
+        let mut members = fields.all(Name::Connection).flat_map(list_members);
+        let usual = |member: &[u8]| {
+            member.eq_ignore_ascii_case(b"close") || member.eq_ignore_ascii_case(b"keep-alive")
+        };
+        NamedByConnection { any: members.any(|member| !usual(member)) }
+    }
+
+    fn has(&self, fields: &Fields, line: &Line) -> bool {
+        // What frames a message is never taken away by a name in a list.
+        if !self.any || line.known == Name::ContentLength {
+            return false;
+        }
+        let name = fields.bytes(line.name);
+        let mut members = fields.all(Name::Connection).flat_map(list_members);
+        members.any(|member| member.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The id of a request: what a trusted proxy sent, if it is one, else a new one.
+pub fn request_id(fields: &Fields, trusted: bool, random: u128) -> String {
+    let kept = fields.first(Name::XRequestId).filter(|_| trusted);
+    match kept.map(std::str::from_utf8) {
+        Some(Ok(id)) if is_request_id(id) => id.to_owned(),
+        _ => format!("{random:032x}"),
+    }
+}
+
+fn is_request_id(id: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:+/=".contains(&byte);
+    (1..=128).contains(&id.len()) && id.bytes().all(fits)
+}
+
+/// Where a redirect to HTTPS leads: the same host and target, on `port`.
+pub fn https_location(target: &Target<'_>, port: u16) -> Vec<u8> {
+    let mut location = b"https://".to_vec();
+    location.extend_from_slice(authority::without_port(target.authority));
+    if port != 443 {
+        write(&mut location, format_args!(":{port}"));
+    }
+    match target.path {
+        "*" => location.push(b'/'),
+        _ => target.forwarded.write(&mut location),
+    }
+    location
+}
+
+fn line(out: &mut Vec<u8>, name: &str, value: std::fmt::Arguments<'_>) {
+    write(out, format_args!("{name}: {value}\r\n"));
+}
+
+fn copied(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a Vec takes every byte");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{h1::parse, target};
+
+    const SENDER: Sender = Sender {
+        address: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)),
+        trusted: false,
+        tls: true,
+        port: 443,
+    };
+
+    /// The header lines that a backend gets, but for those that we always set.
+    fn sent(head: &str, sender: Sender) -> String {
+        let mut request = Request::default();
+        parse::request(format!("{}\r\n\r\n", head.replace('|', "\r\n")).as_bytes(), &mut request)
+            .unwrap();
+        let target = target::read(&request).unwrap();
+        let outbound = Outbound {
+            target: &target,
+            host: target.authority,
+            framing: Framing::Empty,
+            expects_continue: false,
+            sender,
+            request_id: "id",
+        };
+        let mut out = Vec::new();
+        write_request(&mut out, &request, &outbound);
+        String::from_utf8(out).unwrap().trim_end().replace("\r\n", "|")
+    }
+
+    const SET: &str = "X-Forwarded-For: 192.0.2.7|X-Forwarded-Proto: https|X-Forwarded-Host: x|\
+                       X-Forwarded-Port: 443|Forwarded: for=192.0.2.7;host=\"x\";proto=https|\
+                       X-Request-Id: id";
+
+    #[test]
+    fn fields_of_one_hop_stay_here() {
+        let head = "GET /?a HTTP/1.1|Host: x|Connection: close, My-Own|My-Own: 1|Keep-Alive: 5|\
+                    A: b|TE: trailers|Upgrade: h2c|Proxy-Authorization: c|Expect: 100-continue|D: e";
+        assert_eq!(sent(head, SENDER), format!("GET /?a HTTP/1.1|Host: x|A: b|D: e|{SET}"));
+    }
+
+    #[test]
+    fn forwarding_fields_of_strangers_go() {
+        let head = "GET / HTTP/1.1|Host: x|X-Forwarded-For: 1.1.1.1|Forwarded: for=1.1.1.1|\
+                    X-Real-IP: 1.1.1.1|X_Forwarded_For: 1.1.1.1|X-Request-Id: z";
+        assert_eq!(sent(head, SENDER), format!("GET / HTTP/1.1|Host: x|{SET}"));
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_added_to() {
+        let head = "GET / HTTP/1.1|Host: x|X-Forwarded-For: 1.1.1.1|X-Forwarded-For: 2.2.2.2|\
+                    X-Forwarded-Proto: http|X-Forwarded-Host: y|X-Forwarded-Port: 80|Forwarded: for=1.1.1.1";
+        let trusted = Sender { trusted: true, ..SENDER };
+        assert_eq!(
+            sent(head, trusted),
+            "GET / HTTP/1.1|Host: x|X-Forwarded-For: 1.1.1.1, 2.2.2.2, 192.0.2.7|\
+             X-Forwarded-Proto: http|X-Forwarded-Host: y|X-Forwarded-Port: 80|\
+             Forwarded: for=1.1.1.1, for=192.0.2.7;host=\"x\";proto=https|X-Request-Id: id"
+        );
+    }
+
+    fn answered(head: &str, inbound: Inbound<'_>) -> String {
+        let mut response = Response::default();
+        parse::response(format!("{}\r\n\r\n", head.replace('|', "\r\n")).as_bytes(), &mut response)
+            .unwrap();
+        let mut out = Vec::new();
+        write_response(&mut out, &response, &inbound);
+        String::from_utf8(out).unwrap().trim_end().replace("\r\n", "|")
+    }
+
+    #[test]
+    fn an_answer_keeps_its_fields_but_those_of_the_hop() {
+        let inbound =
+            Inbound { framing: Framing::Length(3), connection: Connection::Open, hsts: None };
+        let head = "HTTP/1.1 200 OK|Server: s|Content-Length: 3|Connection: keep-alive, x|X: y|Keep-Alive: 5";
+        assert_eq!(answered(head, inbound), "HTTP/1.1 200 OK|Server: s|Content-Length: 3");
+        let inbound = Inbound {
+            framing: Framing::Chunked,
+            connection: Connection::Close,
+            hsts: Some("max-age=1"),
+        };
+        let head = "HTTP/1.0 200|Strict-Transport-Security: none";
+        assert_eq!(
+            answered(head, inbound),
+            "HTTP/1.1 200 |Transfer-Encoding: chunked|Strict-Transport-Security: max-age=1|Connection: close"
+        );
+    }
+
+    #[test]
+    fn a_length_stands_where_it_may() {
+        let inbound = Inbound { framing: Framing::Empty, connection: Connection::Open, hsts: None };
+        assert_eq!(
+            answered("HTTP/1.1 304 N|Content-Length: 3", inbound),
+            "HTTP/1.1 304 N|Content-Length: 3"
+        );
+        assert_eq!(answered("HTTP/1.1 204 N|Content-Length: 0", inbound), "HTTP/1.1 204 N");
+    }
+
+    #[test]
+    fn ids_are_made_unless_a_trusted_proxy_sent_a_good_one() {
+        let fields = |value: &str| {
+            let mut request = Request::default();
+            let head = format!("GET / HTTP/1.1\r\nX-Request-Id: {value}\r\n\r\n");
+            parse::request(head.as_bytes(), &mut request).unwrap();
+            request.fields
+        };
+        let made = format!("{:032x}", 5);
+        assert_eq!(request_id(&fields("abc-1"), true, 5), "abc-1");
+        assert_eq!(request_id(&fields("abc-1"), false, 5), made);
+        assert_eq!(request_id(&fields("a b"), true, 5), made);
+        assert_eq!(request_id(&fields(&"a".repeat(129)), true, 5), made);
+    }
+}

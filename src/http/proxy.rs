@@ -1,0 +1,306 @@
+//! The story of a request: read strictly, routed, tried at one backend or at several, answered.
+
+use std::time::SystemTime;
+
+use crate::{
+    http::{
+        answers::Answer,
+        attempt::Attempt,
+        door::{Door, Serving},
+        h1::{
+            body::Framing,
+            client::{Client, NoRequest},
+            exchange::{Bounds, NoAnswer},
+            rules::{self, RequestRules},
+        },
+        headers::{self, Connection, Inbound, Sender},
+        local::Local,
+        record::Record,
+        refusal::{self, Refusal},
+        route::{self, Route},
+        target::{self, Target},
+    },
+    message::{
+        authority,
+        head::{Request, Version},
+        method::Method,
+        path::{self, PathError},
+    },
+    observe::reason::Reason,
+    pool::{
+        local::LocalPool,
+        retry::{FailedTry, Reached},
+    },
+};
+
+/// A body up to this size is read whole before a backend is asked: then it travels with its head,
+/// can be sent again, and a client that drips it holds no connection of a backend.
+const SHORT_BODY: u64 = 8 * 1024;
+
+/// One request of a connection, with all that serves it.
+pub struct Exchange<'a> {
+    pub client: &'a mut Client,
+    pub door: &'a Door,
+    pub serving: &'a Serving,
+    pub local: &'a Local,
+    pub request: &'a Request,
+    pub sender: Sender,
+    /// No request may follow on this connection.
+    pub last: bool,
+}
+
+/// What becomes of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Request,
+    /// It ends; what was written is to be read by the client.
+    Linger,
+    /// It is closed at once: the client has gone, or must see that its answer is not whole.
+    Cut,
+}
+
+/// Answers one request, of which the head has been read.
+pub async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Next {
+    let site = &exchange.serving.site;
+    let rules = match rules::of_request(exchange.request, site.limits.max_body) {
+        Ok(rules) => rules,
+        Err(refusal) => return refuse_last(exchange, record, refusal).await,
+    };
+    exchange.last |= !rules.keep_alive;
+    let target = match target::read(exchange.request) {
+        Ok(target) => target,
+        Err(refusal) => return refuse_last(exchange, record, refusal).await,
+    };
+    let host = authority::routing_host(target.authority);
+    if !site.may_serve(&host, exchange.client.side.stream.sni()) {
+        return refuse_last(exchange, record, refusal::MISDIRECTED).await;
+    }
+    if let Some(port) = site.redirect_https {
+        let location = headers::https_location(&target, port);
+        return give(exchange, record, &rules, &Answer::redirect(308, &location)).await;
+    }
+    let route = match find_route(exchange.serving, &host, &target) {
+        Ok(route) => route,
+        Err(refusal::NO_ROUTE) => {
+            let answer = Answer::error(refusal::NO_ROUTE, &record.request_id);
+            record.refused(refusal::NO_ROUTE);
+            return give(exchange, record, &rules, &answer).await;
+        }
+        Err(refusal) => return refuse_last(exchange, record, refusal).await,
+    };
+    record.route = Some(route);
+    match &route.target {
+        route::Target::Redirect(redirect) => {
+            give(exchange, record, &rules, &Answer::of_redirect(redirect)).await
+        }
+        route::Target::Respond(respond) => {
+            give(exchange, record, &rules, &Answer::of_respond(respond)).await
+        }
+        route::Target::Pool(index) => {
+            let pool = &exchange.serving.pools[*index];
+            record.pool = Some(&pool.pool);
+            forward(exchange, record, pool, &rules, &target).await
+        }
+    }
+}
+
+/// The route of a target; a path that two readers could read differently has none.
+fn find_route<'a>(
+    serving: &'a Serving,
+    host: &str,
+    target: &Target<'_>,
+) -> Result<&'a Route, Refusal> {
+    let router = &serving.site.router;
+    let find = |path: &str| router.find(host, path).map(|route| &**route);
+    if target.path == "*" {
+        return find("/").ok_or(refusal::NO_ROUTE);
+    }
+    let reading = path::read(target.path).map_err(|error| match error {
+        PathError::AboveRoot | PathError::BadEncoding => refusal::BAD_PATH,
+    })?;
+    let route = find(&reading.path);
+    if let Some(slashed) = &reading.slashed {
+        let name = |route: Option<&Route>| route.map(|route| route.name.clone());
+        if name(find(slashed)) != name(route) {
+            return Err(refusal::AMBIGUOUS_PATH);
+        }
+    }
+    route.ok_or(refusal::NO_ROUTE)
+}
+
+/// Tries backends until one answers or none may be tried any more.
+async fn forward<'a>(
+    exchange: &mut Exchange<'a>,
+    record: &mut Record<'a>,
+    pool: &'a LocalPool,
+    rules: &RequestRules,
+    target: &Target<'_>,
+) -> Next {
+    let content = match take_in_short_body(exchange, rules).await {
+        Ok(content) => content,
+        Err(NoRequest::Gone) => return gone(record),
+        Err(NoRequest::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
+    };
+    let bounds = Bounds {
+        upstream: pool.pool.config.timeouts,
+        client_idle: exchange.serving.site.timeouts.body_idle,
+        begun: record.begun,
+    };
+    pool.count_request();
+    let mut tried = Vec::new();
+    loop {
+        let Some(index) = pool.pick(&tried) else {
+            pool.pool.metrics.no_backend(exchange.local.slot);
+            return fail(exchange, record, content, refusal::NO_BACKEND).await;
+        };
+        tried.push(index);
+        record.attempts += 1;
+        let attempt =
+            Attempt { exchange, record, pool, index, rules, target, content, bounds: &bounds };
+        match attempt.run().await {
+            Ok(next) => return next,
+            Err(NoAnswer::ClientGone) => return gone(record),
+            Err(NoAnswer::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
+            Err(NoAnswer::Upstream { refusal, reached }) => {
+                pool.member(index).backend.failed(pool.pool.config.passive.fall);
+                let failed = failed_try(exchange.request, content, reached);
+                if !pool.may_try_again(failed, &tried, exchange.local.slot) {
+                    return fail(exchange, record, content, refusal).await;
+                }
+            }
+        }
+    }
+}
+
+/// How the body of a request is at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// All of it, so many bytes, at the front of the client's buffer.
+    InHand(usize),
+    /// It is still to come, and passes through.
+    Streamed,
+}
+
+async fn take_in_short_body(
+    exchange: &mut Exchange<'_>,
+    rules: &RequestRules,
+) -> Result<Content, NoRequest> {
+    let length = match rules.framing {
+        Framing::Empty => 0,
+        Framing::Length(length) if length <= SHORT_BODY => length as usize,
+        Framing::Length(_) | Framing::Chunked | Framing::UntilClose => {
+            return Ok(Content::Streamed);
+        }
+    };
+    let client = &mut *exchange.client;
+    if client.side.input.filled().len() >= length {
+        return Ok(Content::InHand(length));
+    }
+    if rules.expects_continue {
+        // It comes only when the backend has said that it wants it.
+        return Ok(Content::Streamed);
+    }
+    client.read_body(length, exchange.serving.site.timeouts.body_idle).await?;
+    Ok(Content::InHand(length))
+}
+
+fn failed_try(request: &Request, content: Content, reached: Reached) -> FailedTry {
+    FailedTry {
+        reached,
+        idempotent: request.method.is_idempotent(),
+        replayable: reached == Reached::Nothing || content != Content::Streamed,
+        has_body: content != Content::InHand(0),
+    }
+}
+
+/// No backend answered; the request itself was fine.
+async fn fail(
+    exchange: &mut Exchange<'_>,
+    record: &mut Record<'_>,
+    content: Content,
+    refusal: Refusal,
+) -> Next {
+    match content {
+        Content::InHand(length) => exchange.client.side.input.consume(length),
+        Content::Streamed => exchange.last = true,
+    }
+    refuse(exchange, record, refusal).await
+}
+
+fn gone(record: &mut Record<'_>) -> Next {
+    record.reason = Some(Reason::ClientGone);
+    Next::Cut
+}
+
+/// Answers what can't be read with an error: nothing that follows it can be read either.
+pub async fn refuse_last(
+    exchange: &mut Exchange<'_>,
+    record: &mut Record<'_>,
+    refusal: Refusal,
+) -> Next {
+    exchange.last = true;
+    refuse(exchange, record, refusal).await
+}
+
+/// Answers with an error, and its reason.
+async fn refuse(exchange: &mut Exchange<'_>, record: &mut Record<'_>, refusal: Refusal) -> Next {
+    record.refused(refusal);
+    let answer = Answer::error(refusal, &record.request_id);
+    send(exchange, record, &answer).await
+}
+
+/// Answers by ourselves; a short body is dropped, a long one is not waited for.
+async fn give(
+    exchange: &mut Exchange<'_>,
+    record: &mut Record<'_>,
+    rules: &RequestRules,
+    answer: &Answer,
+) -> Next {
+    match take_in_short_body(exchange, rules).await {
+        Ok(Content::InHand(length)) => exchange.client.side.input.consume(length),
+        Ok(Content::Streamed) => exchange.last = true,
+        Err(NoRequest::Gone) => return gone(record),
+        Err(NoRequest::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
+    }
+    send(exchange, record, answer).await
+}
+
+async fn send(exchange: &mut Exchange<'_>, record: &mut Record<'_>, answer: &Answer) -> Next {
+    let head_only = exchange.request.method == Method::Head;
+    exchange.settle();
+    let mut bytes = Vec::new();
+    answer.write(&mut bytes, head_only, SystemTime::now(), &exchange.inbound());
+    record.status = Some(answer.status);
+    let idle = exchange.serving.site.timeouts.body_idle;
+    if exchange.client.write(&bytes, idle).await.is_err() {
+        record.reason.get_or_insert(Reason::ClientGone);
+        return Next::Cut;
+    }
+    record.bytes_out = answer.body_length(head_only);
+    record.wire_out = bytes.len() as u64;
+    exchange.next()
+}
+
+impl<'a> Exchange<'a> {
+    /// Decides whether a request may follow: to be asked when the head of the answer is written,
+    /// which may be long after the request came.
+    pub fn settle(&mut self) {
+        self.last |= self.door.is_closing();
+    }
+
+    /// What becomes of the connection after a whole answer.
+    pub fn next(&self) -> Next {
+        if self.last { Next::Linger } else { Next::Request }
+    }
+
+    /// How an answer goes to this client; its framing is the answer's own.
+    pub fn inbound(&self) -> Inbound<'a> {
+        let connection = match (self.last, self.request.version) {
+            (true, _) => Connection::Close,
+            (false, Version::Http10) => Connection::KeepAlive,
+            (false, Version::Http11) => Connection::Open,
+        };
+        let hsts = self.serving.site.hsts.as_deref().filter(|_| self.sender.tls);
+        Inbound { framing: Framing::Empty, connection, hsts }
+    }
+}

@@ -1,0 +1,116 @@
+//! Every oddity that is refused, and every way in which an exchange fails: one row each.
+//!
+//! A row says the reason, which brings the status and the word for logs and metrics, and the
+//! sentence for whoever reads them. Sources: RFC 9110 and 9112, sections as named.
+
+use crate::observe::reason::Reason;
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub reason: Reason,
+    /// What was found and what was expected.
+    pub detail: &'static str,
+}
+
+impl Refusal {
+    /// What the client gets. Each reason in the table has a status, which a test holds.
+    pub fn status(self) -> u16 {
+        self.reason.status().unwrap_or(500)
+    }
+}
+
+macro_rules! table {
+    ($($(#[$doc:meta])* $name:ident = $reason:ident $detail:literal;)*) => {
+        $(
+            $(#[$doc])*
+            pub const $name: Refusal =
+                Refusal { reason: Reason::$reason, detail: $detail };
+        )*
+        /// Every row, for the tests that hold the table.
+        pub const ALL: &[Refusal] = &[$($name),*];
+    };
+}
+
+table! {
+    // The first line (RFC 9112, section 3).
+    BAD_REQUEST_LINE = BadRequestLine "the first line is not a method, a target and a version with single spaces between them";
+    BAD_METHOD = BadMethod "the method has a byte that may not stand in one";
+    BAD_TARGET = BadTarget "the target is none of the forms of RFC 9112, section 3.2, or has a byte that may not stand in one";
+    ASTERISK = BadTarget "the target * goes with OPTIONS alone";
+    BAD_VERSION = BadVersion "the version is neither HTTP/1.1 nor HTTP/1.0";
+    HTTP2_PREFACE = Http2Preface "HTTP/2 is not spoken here";
+    CONNECT = ConnectMethod "CONNECT is not served";
+    LINE_TOO_LONG = LineTooLong "the first line is longer than max_request_line";
+
+    // Header lines (RFC 9112, sections 2.2 and 5).
+    BARE_LF = BareLf "a line ends with LF alone; CR LF was expected";
+    OBS_FOLD = ObsFold "a header line begins with white space (obsolete line folding)";
+    BAD_HEADER = BadHeader "a header line is not a name, a colon and a value of the bytes that may stand in them";
+    HEADER_TOO_LONG = HeaderTooLong "a header line is longer than max_header";
+    HEADERS_TOO_LARGE = HeadersTooLarge "the header lines are longer together than max_headers_size";
+    TOO_MANY_HEADERS = TooManyHeaders "there are more header lines than max_headers";
+
+    // The host (RFC 9112, section 3.2).
+    NO_HOST = BadHost "an HTTP/1.1 request needs a Host";
+    SEVERAL_HOSTS = BadHost "there is more than one Host";
+    BAD_HOST = BadHost "Host is no valid authority";
+    HOST_DIFFERS = BadHost "the target names another host than Host does";
+
+    /// RFC 9110, section 7.4: over TLS, a connection stands for the hosts of its certificate.
+    MISDIRECTED = Misdirected "the host is of another certificate than the one that this connection asked for";
+
+    // Framing (RFC 9112, section 6).
+    LENGTH_CONFLICT = LengthConflict "Content-Length and Transfer-Encoding exclude each other";
+    SEVERAL_LENGTHS = BadContentLength "there is more than one Content-Length";
+    BAD_LENGTH = BadContentLength "Content-Length is not 1 to 19 digits";
+    BAD_ENCODING = BadTransferEncoding "Transfer-Encoding is not the single word chunked";
+    SEVERAL_ENCODINGS = BadTransferEncoding "there is more than one Transfer-Encoding";
+    ENCODING_IN_10 = BadTransferEncoding "HTTP/1.0 has no Transfer-Encoding";
+    BAD_CHUNK = BadChunk "a chunk is not a size of 1 to 16 hexadecimal digits, CR LF, its data, CR LF";
+    EXTENSION_TOO_LONG = BadChunk "a chunk extension is longer than 256 bytes or has a byte that may not stand in one";
+    BAD_TRAILER = BadTrailer "a trailer line is malformed, too large, or names a field that may not come that late";
+    BODY_TOO_LARGE = BodyTooLarge "the body is longer than max_body";
+    TRACE_WITH_BODY = BadContentLength "a TRACE request may not have a body";
+
+    // Connection and expectations (RFC 9110, sections 7.6.1 and 10.1.1).
+    BAD_CONNECTION = BadConnection "Connection names a field that may not be taken away, or holds a byte that may not stand in a name";
+    EXPECTATION = Expectation "the only expectation known is 100-continue";
+
+    // The path (RFC 3986, section 5.2.4).
+    BAD_PATH = BadPath "the path climbs above the root or holds a broken or NUL encoding";
+    AMBIGUOUS_PATH = AmbiguousPath "the path takes another route when its encoded slashes or backslashes are read as slashes";
+
+    // Time.
+    HEADER_TIMEOUT = HeaderTimeout "the head did not come whole within the header timeout";
+    BODY_TIMEOUT = BodyTimeout "the body stood still for longer than the body_idle timeout";
+
+    // Nobody to answer.
+    NO_ROUTE = NoRoute "no route takes this host and path";
+    NO_BACKEND = NoBackend "no backend of the pool is up";
+
+    // The backend.
+    CONNECT_FAILED = ConnectFailed "no connection to a backend could be made";
+    CONNECT_TIMEOUT = ConnectTimeout "no connection to a backend was made within the connect timeout";
+    FIRST_BYTE_TIMEOUT = FirstByteTimeout "the backend did not begin to answer within the first_byte timeout";
+    REQUEST_TIMEOUT = RequestTimeout "the exchange took longer than the pool's whole timeout";
+    UPSTREAM_STALLED = FirstByteTimeout "the backend took no byte of the request for longer than the idle timeout";
+    UPSTREAM_RESET = UpstreamReset "the backend closed the connection before it answered";
+    BAD_RESPONSE = BadResponse "the backend's answer is malformed";
+    BAD_RESPONSE_LENGTH = BadResponse "the backend's answer is framed in two ways or in none that is valid";
+    BAD_RESPONSE_SIZE = BadResponse "the head of the backend's answer is over the limits";
+    UNASKED_UPGRADE = BadResponse "the backend switched protocols unasked";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_an_error_with_words() {
+        for row in ALL {
+            assert!(row.reason.status().is_some(), "{row:?}");
+            assert!(row.detail.len() > 20 && !row.detail.ends_with('.'), "{row:?}");
+        }
+    }
+}

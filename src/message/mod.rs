@@ -1,0 +1,12 @@
+//! What HTTP says, in any version: heads, fields, authorities, paths. No socket, no clock.
+//!
+//! - `method`, `field`: the names that we know, recognised once.
+//! - `head`: a request's and a response's head, each a flat list of lines over one buffer.
+//! - `authority`: the host that a request is for.
+//! - `path`: the path as routing reads it, and what it refuses.
+
+pub mod authority;
+pub mod field;
+pub mod head;
+pub mod method;
+pub mod path;

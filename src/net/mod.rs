@@ -1,0 +1,17 @@
+//! Sockets and TLS: all that lies below the first byte a protocol reads.
+//!
+//! - [`listen`]: the listening sockets of one address, one for each worker.
+//! - [`inherited`]: the listening sockets that the service manager opened for us.
+//! - [`stream`]: one accepted connection, plain or TLS, behind one type.
+//! - [`certificates`]: one certificate and its key, read from disk and understood.
+//! - [`tls`]: which certificate a client gets, and how TLS is spoken and resumed.
+//! - [`sources`]: how many connections each source address has open.
+
+pub mod certificates;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod inherited;
+pub mod listen;
+pub mod sources;
+pub mod stream;
+pub mod tls;

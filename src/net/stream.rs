@@ -1,0 +1,235 @@
+//! One accepted connection, plain or TLS, behind one type.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::server::TlsStream;
+
+/// A connection after its handshake, if it has one. Shutting it down sends TLS's close_notify
+/// before TCP's FIN.
+#[derive(Debug)]
+pub enum Stream {
+    Plain(TcpStream),
+    /// Boxed: a TLS session is over a kilobyte, a plain stream 32 bytes.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    pub fn is_tls(&self) -> bool {
+        self.session().is_some()
+    }
+
+    /// The socket below, for its addresses and options; bytes go through the stream itself.
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
+    /// The host name the client asked a certificate for (RFC 6066 section 3), in lower case.
+    pub fn sni(&self) -> Option<&str> {
+        self.session()?.server_name()
+    }
+
+    /// The negotiated protocol (RFC 7301), such as `http/1.1`.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.session()?.alpn_protocol()
+    }
+
+    /// `TLSv1.2` or `TLSv1.3`, as access logs and metric labels name them.
+    pub fn protocol_version(&self) -> Option<&'static str> {
+        match self.session()?.protocol_version()? {
+            ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+            ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+            _ => None,
+        }
+    }
+
+    /// Whether the handshake resumed an earlier session and so proved no certificate anew.
+    pub fn is_resumed(&self) -> bool {
+        self.session()
+            .is_some_and(|session| session.handshake_kind() == Some(HandshakeKind::Resumed))
+    }
+
+    fn session(&self) -> Option<&ServerConnection> {
+        match self {
+            Stream::Plain(_) => None,
+            Stream::Tls(tls) => Some(tls.get_ref().1),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            Stream::Tls(tls) => Pin::new(tls).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
+            Stream::Tls(tls) => Pin::new(tls).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(context, slices),
+            Stream::Tls(tls) => Pin::new(tls).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Stream::Plain(tcp) => tcp.is_write_vectored(),
+            Stream::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_flush(context),
+            Stream::Tls(tls) => Pin::new(tls).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
+            Stream::Tls(tls) => Pin::new(tls).poll_shutdown(context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, sync::Arc};
+
+    use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::*;
+    use crate::{
+        config,
+        net::{
+            certificates::Pair,
+            fixture::Directory,
+            tls::{Tickets, server_config},
+        },
+    };
+
+    async fn joined() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (client.expect("a connection"), accepted.expect("a connection").0)
+    }
+
+    fn acceptor(pair: &Arc<Pair>) -> TlsAcceptor {
+        let tls = config::Tls {
+            certificates: vec![config::Certificate {
+                cert: pair.cert().to_path_buf(),
+                key: pair.key().to_path_buf(),
+                default: false,
+                place: Default::default(),
+            }],
+            min_version: config::TlsVersion::Tls12,
+        };
+        let tickets = Tickets::new().expect("keys");
+        let server = server_config(&tls, std::slice::from_ref(pair), &tickets).expect("a server");
+        TlsAcceptor::from(server.config)
+    }
+
+    /// A client that trusts this certificate alone, and checks it as browsers do.
+    fn connector(pair: &Pair) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        roots.add(pair.leaf().clone()).expect("a root");
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        client.alpn_protocols = vec![b"http/1.1".to_vec()];
+        TlsConnector::from(Arc::new(client))
+    }
+
+    /// What the server's `stream` reads, and what it then writes in two slices.
+    async fn answer(mut stream: Stream) -> String {
+        let mut asked = String::new();
+        stream.read_to_string(&mut asked).await.expect("a question");
+        assert!(stream.is_write_vectored());
+        let slices = [IoSlice::new(b"an "), IoSlice::new(b"answer")];
+        let written = stream.write_vectored(&slices).await.expect("room");
+        assert_eq!(written, 9);
+        stream.shutdown().await.expect("an end");
+        asked
+    }
+
+    async fn ask(mut client: impl AsyncRead + AsyncWrite + Unpin) -> String {
+        client.write_all(b"a question").await.expect("room");
+        client.shutdown().await.expect("an end");
+        let mut answered = String::new();
+        client.read_to_string(&mut answered).await.expect("an answer with a clean end");
+        answered
+    }
+
+    #[tokio::test]
+    async fn plain_bytes_pass_both_ways() {
+        let (client, accepted) = joined().await;
+        let stream = Stream::Plain(accepted);
+        assert!(!stream.is_tls() && !stream.is_resumed());
+        assert_eq!((stream.sni(), stream.alpn(), stream.protocol_version()), (None, None, None));
+        assert_eq!(stream.tcp().peer_addr().ok(), client.local_addr().ok());
+        let (answered, asked) = tokio::join!(ask(client), answer(stream));
+        assert_eq!((asked.as_str(), answered.as_str()), ("a question", "an answer"));
+    }
+
+    #[tokio::test]
+    async fn tls_bytes_pass_both_ways_and_the_handshake_is_told() {
+        let directory = Directory::new();
+        let pair = directory.pair("a", &["a.example"]);
+        let (client, accepted) = joined().await;
+        let client_address = client.local_addr().ok();
+        let name = ServerName::try_from("A.example").expect("a name");
+        let (client, stream) =
+            tokio::join!(connector(&pair).connect(name, client), acceptor(&pair).accept(accepted));
+        let stream = Stream::Tls(Box::new(stream.expect("a handshake")));
+        assert!(stream.is_tls() && !stream.is_resumed());
+        assert_eq!(stream.sni(), Some("a.example"));
+        assert_eq!(stream.alpn(), Some(b"http/1.1".as_slice()));
+        assert_eq!(stream.protocol_version(), Some("TLSv1.3"));
+        assert_eq!(stream.tcp().peer_addr().ok(), client_address);
+        let (answered, asked) = tokio::join!(ask(client.expect("a handshake")), answer(stream));
+        assert_eq!((asked.as_str(), answered.as_str()), ("a question", "an answer"));
+    }
+}

@@ -1,0 +1,255 @@
+//! What is counted of a pool and of each of its backends.
+
+use std::time::Duration;
+
+use super::family::Family;
+use crate::observe::counter::{Durations, Slots, Tally};
+
+/// The counts of one pool. Each method is for the thread that owns `slot`.
+#[derive(Debug)]
+pub struct PoolMetrics {
+    slots: Slots<PoolCells>,
+}
+
+#[derive(Debug, Default)]
+#[repr(C)]
+struct PoolCells {
+    retries: Tally,
+    retries_refused: Tally,
+    no_backend: Tally,
+}
+
+impl PoolMetrics {
+    pub(super) fn new(slots: usize) -> Self {
+        PoolMetrics { slots: Slots::new(slots) }
+    }
+
+    /// A request is tried once more.
+    pub fn retried(&self, slot: usize) {
+        self.slots.slot(slot).retries.add(1);
+    }
+
+    /// A request would have been tried once more, but the budget was spent.
+    pub fn retry_refused(&self, slot: usize) {
+        self.slots.slot(slot).retries_refused.add(1);
+    }
+
+    /// A request found no backend that is up.
+    pub fn no_backend(&self, slot: usize) {
+        self.slots.slot(slot).no_backend.add(1);
+    }
+}
+
+/// The counts of one backend. Each method is for the thread that owns `slot`.
+#[derive(Debug)]
+pub struct BackendMetrics {
+    slots: Slots<BackendCells>,
+}
+
+/// In this order a usual request touches two lines of 64 bytes: the first holds its counts and
+/// the sum of durations; the next two the buckets.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct BackendCells {
+    requests: Tally,
+    reused: Tally,
+    responses: [Tally; CLASSES.len()],
+    first_byte: Durations,
+    opened: Tally,
+    connect_failures: Tally,
+    probes_passed: Tally,
+    probes_failed: Tally,
+}
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+impl BackendMetrics {
+    pub(super) fn new(slots: usize) -> Self {
+        BackendMetrics { slots: Slots::new(slots) }
+    }
+
+    /// A request, or one more try of it, is given to this backend.
+    #[inline]
+    pub fn requested(&self, slot: usize) {
+        self.slots.slot(slot).requests.add(1);
+    }
+
+    /// The backend answered with `status`, `first_byte` after the request's head was sent.
+    /// A status that is no status is counted in no class.
+    #[inline]
+    pub fn responded(&self, slot: usize, status: u16, first_byte: Duration) {
+        let cells = self.slots.slot(slot);
+        if let Some(responses) =
+            usize::from(status / 100).checked_sub(1).and_then(|class| cells.responses.get(class))
+        {
+            responses.add(1);
+        }
+        cells.first_byte.observe(first_byte);
+    }
+
+    /// A connection could not be opened, or not in time.
+    pub fn connect_failed(&self, slot: usize) {
+        self.slots.slot(slot).connect_failures.add(1);
+    }
+
+    pub fn connection_opened(&self, slot: usize) {
+        self.slots.slot(slot).opened.add(1);
+    }
+
+    /// A request went out on an idle connection.
+    #[inline]
+    pub fn connection_reused(&self, slot: usize) {
+        self.slots.slot(slot).reused.add(1);
+    }
+
+    pub fn probe_passed(&self, slot: usize) {
+        self.slots.slot(slot).probes_passed.add(1);
+    }
+
+    pub fn probe_failed(&self, slot: usize) {
+        self.slots.slot(slot).probes_failed.add(1);
+    }
+
+    /// Requests given to this backend so far, over all workers.
+    pub fn requests(&self) -> u64 {
+        self.slots.sum(|cells| &cells.requests)
+    }
+}
+
+/// The families of all pools, while they are put together.
+pub(super) struct PoolFamilies {
+    retries: Family,
+    retries_refused: Family,
+    no_backend: Family,
+}
+
+impl PoolFamilies {
+    pub(super) fn new() -> Self {
+        PoolFamilies {
+            retries: Family::counter(
+                "equipoise_pool_retries_total",
+                "Requests tried once more on another backend or connection.",
+            ),
+            retries_refused: Family::counter(
+                "equipoise_pool_retries_refused_total",
+                "Retries not made because the budget was spent.",
+            ),
+            no_backend: Family::counter(
+                "equipoise_pool_no_backend_total",
+                "Requests that found no backend up.",
+            ),
+        }
+    }
+
+    pub(super) fn add(&mut self, name: &str, metrics: &PoolMetrics) {
+        let slots = &metrics.slots;
+        let label = ("pool", name);
+        self.retries.add(&[label], slots.sum(|cells| &cells.retries) as f64);
+        self.retries_refused.add(&[label], slots.sum(|cells| &cells.retries_refused) as f64);
+        self.no_backend.add(&[label], slots.sum(|cells| &cells.no_backend) as f64);
+    }
+
+    pub(super) fn into_families(self) -> [Family; 3] {
+        [self.retries, self.retries_refused, self.no_backend]
+    }
+}
+
+/// The families of all backends, while they are put together.
+pub(super) struct BackendFamilies {
+    requests: Family,
+    responses: Family,
+    first_byte: Family,
+    connect_failures: Family,
+    opened: Family,
+    reused: Family,
+    probes: Family,
+}
+
+impl BackendFamilies {
+    pub(super) fn new() -> Self {
+        BackendFamilies {
+            requests: Family::counter(
+                "equipoise_backend_requests_total",
+                "Requests given to the backend, each try counted.",
+            ),
+            responses: Family::counter(
+                "equipoise_backend_responses_total",
+                "Answers of the backend, by class of status code.",
+            ),
+            first_byte: Family::histogram(
+                "equipoise_backend_first_byte_seconds",
+                "From a request's head sent to the first byte of the backend's answer.",
+            ),
+            connect_failures: Family::counter(
+                "equipoise_backend_connect_failures_total",
+                "Connections to the backend that failed to open, or not in time.",
+            ),
+            opened: Family::counter(
+                "equipoise_backend_connections_opened_total",
+                "Connections opened to the backend.",
+            ),
+            reused: Family::counter(
+                "equipoise_backend_connections_reused_total",
+                "Requests sent to the backend on an idle connection.",
+            ),
+            probes: Family::counter(
+                "equipoise_backend_probes_total",
+                "Active health probes of the backend, by result.",
+            ),
+        }
+    }
+
+    pub(super) fn add(&mut self, pool: &str, backend: &str, metrics: &BackendMetrics) {
+        let slots = &metrics.slots;
+        let labels = [("pool", pool), ("backend", backend)];
+        let [pool, backend] = labels;
+        self.requests.add(&labels, slots.sum(|cells| &cells.requests) as f64);
+        self.connect_failures.add(&labels, slots.sum(|cells| &cells.connect_failures) as f64);
+        self.opened.add(&labels, slots.sum(|cells| &cells.opened) as f64);
+        self.reused.add(&labels, slots.sum(|cells| &cells.reused) as f64);
+        self.first_byte.add_durations(&labels, &slots.durations(|cells| &cells.first_byte));
+        for (place, class) in CLASSES.into_iter().enumerate() {
+            let count = slots.sum(|cells| &cells.responses[place]);
+            self.responses.add(&[pool, backend, ("class", class)], count as f64);
+        }
+        let passed = slots.sum(|cells| &cells.probes_passed);
+        let failed = slots.sum(|cells| &cells.probes_failed);
+        self.probes.add(&[pool, backend, ("result", "passed")], passed as f64);
+        self.probes.add(&[pool, backend, ("result", "failed")], failed as f64);
+    }
+
+    pub(super) fn into_families(self) -> [Family; 7] {
+        [
+            self.requests,
+            self.responses,
+            self.first_byte,
+            self.connect_failures,
+            self.opened,
+            self.reused,
+            self.probes,
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_usual_request_touches_two_lines() {
+        let buckets = std::mem::offset_of!(BackendCells, first_byte) + size_of::<Tally>();
+        assert_eq!(buckets, 64);
+    }
+
+    #[test]
+    fn answers_are_counted_by_class() {
+        let backend = BackendMetrics::new(1);
+        for status in [100, 204, 301, 404, 500, 599, 200, 0, 99, 600, 999] {
+            backend.responded(0, status, Duration::ZERO);
+        }
+        let counts: Vec<_> = (0..CLASSES.len())
+            .map(|class| backend.slots.sum(|cells| &cells.responses[class]))
+            .collect();
+        assert_eq!(counts, [1, 2, 1, 1, 2]);
+    }
+}

@@ -1,0 +1,176 @@
+//! One server of a pool. It keeps its identity, and what is counted in it, across reloads.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::Notify;
+
+use crate::observe::metrics::BackendMetrics;
+
+/// What a backend is called: the pool's name and its address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    pub pool: Arc<str>,
+    pub address: SocketAddr,
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.pool, self.address)
+    }
+}
+
+/// What we hold of a backend now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    Up,
+    Down,
+    /// An operator took it out of use; what is in flight goes on.
+    Draining,
+}
+
+impl Verdict {
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Up => "up",
+            Verdict::Down => "down",
+            Verdict::Draining => "draining",
+        }
+    }
+}
+
+/// The counters of one server, written by every worker. Aligned so that two backends never share a
+/// cache line: these are the only lines that workers share on the request path.
+#[repr(align(128))]
+pub struct Backend {
+    key: Key,
+    in_flight: AtomicUsize,
+    failures: AtomicU32,
+    bell: Arc<Bell>,
+    metrics: Arc<BackendMetrics>,
+}
+
+/// Wakes the control thread when a backend has failed too often in a row.
+#[derive(Default)]
+pub struct Bell(Notify);
+
+impl Bell {
+    pub fn ring(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits for a ring; one that came since the last wait counts.
+    pub async fn rung(&self) {
+        self.0.notified().await;
+    }
+}
+
+impl Backend {
+    pub fn new(key: Key, bell: Arc<Bell>, metrics: Arc<BackendMetrics>) -> Arc<Backend> {
+        Arc::new(Backend {
+            key,
+            in_flight: AtomicUsize::new(0),
+            failures: AtomicU32::new(0),
+            bell,
+            metrics,
+        })
+    }
+
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.key.address
+    }
+
+    pub fn metrics(&self) -> &BackendMetrics {
+        &self.metrics
+    }
+
+    /// Requests under way, in the whole process.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Failures of real requests in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Counts one request as under way until the guard is dropped.
+    pub fn begin(&self) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self)
+    }
+
+    /// A request failed here. At `limit` failures in a row the control thread is told; 0 tells never.
+    pub fn failed(&self, limit: u32) {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if limit > 0 && failures >= limit {
+            self.bell.ring();
+        }
+    }
+
+    /// A request went well. Written only when there is something to clear: the line is shared.
+    pub fn succeeded(&self) {
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The control thread sets the count when it has acted on it.
+    pub fn set_failures(&self, failures: u32) {
+        self.failures.store(failures, Ordering::Relaxed);
+    }
+}
+
+/// One request under way at a backend. It borrows: a count of references would be one more cache
+/// line that all workers write.
+pub struct InFlight<'a>(&'a Backend);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::metrics::Metrics;
+
+    fn backend() -> Arc<Backend> {
+        let key = Key { pool: "app".into(), address: "127.0.0.1:80".parse().unwrap() };
+        let metrics = Metrics::new(1).backend("app", "127.0.0.1:80");
+        Backend::new(key, Arc::default(), metrics)
+    }
+
+    #[test]
+    fn in_flight_is_given_back_when_the_guard_goes() {
+        let backend = backend();
+        let first = backend.begin();
+        let second = backend.begin();
+        assert_eq!(backend.in_flight(), 2);
+        drop((first, second));
+        assert_eq!(backend.in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_bell_rings_at_the_limit_and_a_success_starts_over() {
+        let backend = backend();
+        backend.failed(2);
+        backend.succeeded();
+        backend.failed(2);
+        let early = tokio::time::timeout(std::time::Duration::ZERO, backend.bell.rung()).await;
+        assert!(early.is_err(), "one failure in a row is not two");
+        backend.failed(2);
+        backend.bell.rung().await;
+        assert_eq!(backend.failures(), 2);
+    }
+}

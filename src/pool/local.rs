@@ -1,0 +1,173 @@
+//! A worker's own share of a pool: its turn, its retry budget, its idle connections. Never shared.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::net::TcpStream;
+
+use crate::pool::{
+    backend::Key,
+    balance::{self, Rotation},
+    members::{Member, Pool},
+    retry::{Budget, FailedTry, Reached, may_retry},
+};
+
+/// One pool, as one worker sees it.
+pub struct LocalPool {
+    pub pool: Arc<Pool>,
+    rotation: RefCell<Rotation>,
+    budget: Rc<RefCell<Budget>>,
+    /// In the order of `pool.members`.
+    idle: Vec<Rc<IdleConnections>>,
+}
+
+impl LocalPool {
+    /// Takes over from `previous`, by backend: turns, budget and idle connections of what stays.
+    pub fn new(pool: Arc<Pool>, previous: Option<&LocalPool>) -> LocalPool {
+        let mut kept: HashMap<Key, (i64, Rc<IdleConnections>)> = HashMap::new();
+        if let Some(previous) = previous {
+            let rotation = previous.rotation.borrow();
+            for (index, member) in previous.pool.members.iter().enumerate() {
+                let credit = rotation.credits.get(index).copied().unwrap_or(0);
+                kept.insert(member.backend.key().clone(), (credit, previous.idle[index].clone()));
+            }
+        }
+        let (mut credits, mut idle) = (Vec::new(), Vec::new());
+        for member in &pool.members {
+            let (credit, connections) = kept.remove(member.backend.key()).unwrap_or_default();
+            credits.push(credit);
+            connections.max.set(pool.config.max_idle);
+            connections.limit.set(pool.config.timeouts.keep_alive);
+            idle.push(connections);
+        }
+        for (_, gone) in kept.into_values() {
+            gone.retire();
+        }
+        let budget = match previous {
+            Some(previous) => previous.budget.clone(),
+            None => Rc::new(RefCell::new(Budget::new(pool.config.retry.budget))),
+        };
+        budget.borrow_mut().set_share(pool.config.retry.budget);
+        LocalPool { pool, rotation: RefCell::new(Rotation { credits }), budget, idle }
+    }
+
+    /// The pool left the configuration: what is idle is closed, what is under way may end.
+    pub fn retire(&self) {
+        self.idle.iter().for_each(|connections| connections.retire());
+    }
+
+    /// The index of the member that takes the next try.
+    pub fn pick(&self, tried: &[usize]) -> Option<usize> {
+        balance::pick(&self.pool, &mut self.rotation.borrow_mut(), tried)
+    }
+
+    pub fn member(&self, index: usize) -> &Member {
+        &self.pool.members[index]
+    }
+
+    pub fn idle(&self, index: usize) -> &Rc<IdleConnections> {
+        &self.idle[index]
+    }
+
+    pub fn count_request(&self) {
+        self.budget.borrow_mut().request();
+    }
+
+    /// Whether a request may go to another backend after a failed try, within the pool's attempts
+    /// and budget; a retry that may be made is paid for.
+    #[must_use]
+    pub fn may_try_again(&self, failed: FailedTry, tried: &[usize], slot: usize) -> bool {
+        let attempts_left = tried.len() < self.pool.config.retry.attempts as usize;
+        // The same backend at once is worth a try only if an idle connection was at fault.
+        let somewhere_else = self.pool.candidates.iter().any(|index| !tried.contains(index));
+        let worthwhile = somewhere_else || failed.reached == Reached::Stale;
+        if !attempts_left || !worthwhile || !may_retry(failed) {
+            return false;
+        }
+        let paid = self.budget.borrow_mut().spend();
+        match paid {
+            true => self.pool.metrics.retried(slot),
+            false => self.pool.metrics.retry_refused(slot),
+        }
+        paid
+    }
+
+    /// Closes what has been idle too long or was closed by the backend.
+    pub fn sweep(&self, now: Instant) {
+        for connections in &self.idle {
+            connections.list.borrow_mut().retain(|idle| idle.is_fit(now));
+        }
+    }
+}
+
+/// The idle connections of one worker to one backend; the last one put in is the first one taken,
+/// so that the surplus of a busy hour ages and goes.
+#[derive(Default)]
+pub struct IdleConnections {
+    list: RefCell<Vec<Idle>>,
+    max: Cell<usize>,
+    /// How long one is kept, if the backend names no shorter time.
+    limit: Cell<Duration>,
+    retired: Cell<bool>,
+}
+
+struct Idle {
+    stream: TcpStream,
+    until: Instant,
+}
+
+/// A connection is given up so long before the backend would: a request that crosses its close on
+/// the wire is lost.
+const MARGIN: Duration = Duration::from_secs(1);
+
+impl IdleConnections {
+    /// One that the backend has, as far as we know, not closed.
+    pub fn take(&self, now: Instant) -> Option<TcpStream> {
+        let mut list = self.list.borrow_mut();
+        while let Some(idle) = list.pop() {
+            if idle.is_fit(now) {
+                return Some(idle.stream);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection on which an exchange has ended and nothing is left unread. `hint` is how
+    /// long the backend says that it keeps one.
+    pub fn put(&self, stream: TcpStream, now: Instant, hint: Option<Duration>) {
+        let limit = self.limit.get();
+        let keep = hint.map_or(limit, |hint| limit.min(hint.saturating_sub(MARGIN)));
+        let mut list = self.list.borrow_mut();
+        if !self.retired.get() && list.len() < self.max.get() && !keep.is_zero() {
+            list.push(Idle { stream, until: now + keep });
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.list.borrow().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn retire(&self) {
+        self.retired.set(true);
+        self.list.borrow_mut().clear();
+    }
+}
+
+impl Idle {
+    /// In time, and with nothing to read: neither an end nor bytes that no one asked for.
+    ///
+    /// This asks tokio's cached readiness first, so that it costs no system call on a quiet socket.
+    fn is_fit(&self, now: Instant) -> bool {
+        let nothing = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+        now < self.until && self.stream.try_read(&mut [0]).is_err_and(nothing)
+    }
+}

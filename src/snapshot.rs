@@ -1,0 +1,150 @@
+//! All that the workers know: immutable, built whole by the control plane, published at once.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+
+use tokio::sync::Semaphore;
+
+use crate::{
+    config::{self, Action, Config},
+    http::{
+        route::{Route, Router, Target},
+        site::{Site, hsts_value},
+    },
+    net::{listen::Sockets, sources::Sources, tls::ServerTls},
+    observe::{
+        access_log::AccessLog,
+        metrics::{GenerationAlive, Metrics},
+    },
+    pool::members::Pool,
+};
+
+/// One generation of the configuration, with the verdicts of the moment.
+pub struct Snapshot {
+    /// Grows by one with each snapshot.
+    pub generation: u64,
+    /// Every address that we accept connections on: none once the process ends, so that workers
+    /// treat each as one that a reload took away.
+    pub doors: HashMap<SocketAddr, Door>,
+    /// In the order that `Target::Pool` counts in.
+    pub pools: Vec<Arc<Pool>>,
+    pub access_log: Option<Arc<AccessLog>>,
+    pub metrics: Arc<Metrics>,
+    pub phase: Phase,
+    /// Counts this generation for as long as anyone holds it.
+    pub alive: GenerationAlive,
+}
+
+/// Where the process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Serving,
+    /// TERM came: no new connection is accepted, what is under way may end.
+    Draining,
+    /// The drain's deadline has passed: what is still under way is closed.
+    Closing,
+}
+
+/// One address of a listener.
+#[derive(Clone)]
+pub struct Door {
+    pub sockets: Arc<Sockets>,
+    pub tls: Option<ServerTls>,
+    pub site: Arc<Site>,
+    pub room: Arc<Room>,
+}
+
+/// The connections that a listener may have open, over all workers and reloads.
+pub struct Room {
+    /// One permit a connection.
+    pub connections: Arc<Semaphore>,
+    pub sources: Arc<Sources>,
+    pub max_per_source: usize,
+}
+
+/// What a snapshot is made of, besides the configuration. All that can fail has been done: sockets
+/// are bound, certificates are loaded.
+pub struct Parts {
+    pub sockets: HashMap<SocketAddr, Arc<Sockets>>,
+    /// By the listener's name.
+    pub tls: HashMap<Arc<str>, ServerTls>,
+    /// By the listener's name.
+    pub rooms: HashMap<Arc<str>, Arc<Room>>,
+    pub access_log: Option<Arc<AccessLog>>,
+    pub metrics: Arc<Metrics>,
+}
+
+/// Builds a snapshot; `pools` are those of `config`, in its order.
+pub fn build(
+    generation: u64,
+    config: &Config,
+    parts: &Parts,
+    pools: Vec<Arc<Pool>>,
+    phase: Phase,
+) -> Snapshot {
+    let mut doors = HashMap::new();
+    let open = if phase == Phase::Serving { &config.listeners[..] } else { &[] };
+    for listener in open {
+        let tls = parts.tls.get(&listener.name);
+        let site = Arc::new(site(config, listener, tls, &parts.metrics));
+        for address in &listener.bind {
+            // Parts are made for this configuration: an address without a socket is our own mistake.
+            let sockets = parts.sockets[address].clone();
+            let door = Door {
+                sockets,
+                tls: tls.cloned(),
+                site: site.clone(),
+                room: parts.rooms[&listener.name].clone(),
+            };
+            doors.insert(*address, door);
+        }
+    }
+    let metrics = parts.metrics.clone();
+    let access_log = parts.access_log.clone();
+    let alive = metrics.control.generation_alive();
+    Snapshot { generation, doors, pools, access_log, metrics, phase, alive }
+}
+
+fn site(
+    config: &Config,
+    listener: &config::Listener,
+    tls: Option<&ServerTls>,
+    metrics: &Metrics,
+) -> Site {
+    Site {
+        listener: listener.name.clone(),
+        certificates: tls.map(|tls| tls.resolver.clone()),
+        redirect_https: listener.redirect_https,
+        hsts: listener.hsts.as_ref().map(hsts_value),
+        trusted_proxies: listener.trusted_proxies.clone(),
+        limits: listener.limits,
+        timeouts: listener.timeouts,
+        router: router(config, listener, metrics),
+        metrics: metrics.listener(&listener.name),
+    }
+}
+
+/// The routes of one listener: those that name none first, so that one that names it wins.
+fn router(config: &Config, listener: &config::Listener, metrics: &Metrics) -> Router {
+    let mut router = Router::default();
+    let open = config.routes.iter().filter(|route| route.listener.is_none());
+    let named =
+        config.routes.iter().filter(|route| route.listener.as_ref() == Some(&listener.name));
+    for route in open.chain(named) {
+        let target = match &route.action {
+            Action::Pool(name) => Target::Pool(pool_index(config, name)),
+            Action::Redirect(redirect) => Target::Redirect(redirect.clone()),
+            Action::Respond(respond) => Target::Respond(respond.clone()),
+        };
+        let name = route.name.clone();
+        let route_metrics = metrics.route(&name);
+        let held = Arc::new(Route { name, target, metrics: route_metrics });
+        router.add(&route.host, &route.path, held);
+    }
+    router
+}
+
+/// The configuration has checked that every pool a route names exists.
+fn pool_index(config: &Config, name: &str) -> usize {
+    let place = config.pools.iter().position(|pool| &*pool.name == name);
+    place.expect("a route's pool was checked when the file was read")
+}

@@ -1,0 +1,246 @@
+//! One address on one worker: accept, TLS handshake, then `http`.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use rustls::ServerConfig;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    task::spawn_local,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    http::{
+        connection::{self, Ends},
+        door::{Door, Serving},
+        local::Local,
+    },
+    net::stream::Stream,
+    observe::metrics::{Handshake, ListenerMetrics, Refusal},
+    snapshot,
+    worker::Vital,
+};
+
+/// How long accepting rests when the process is out of file descriptors or memory: what is queued
+/// waits in the kernel, and closing connections give some back.
+const EXHAUSTED_REST: Duration = Duration::from_millis(100);
+
+/// What a new connection meets. Not the socket: a connection that outlives its address must not keep
+/// that open.
+#[derive(Clone)]
+struct Meets {
+    tls: Option<Arc<ServerConfig>>,
+    room: Arc<snapshot::Room>,
+    metrics: Arc<ListenerMetrics>,
+}
+
+impl Meets {
+    fn of(door: &snapshot::Door) -> Meets {
+        Meets {
+            tls: door.tls.as_ref().map(|tls| tls.config.clone()),
+            room: door.room.clone(),
+            metrics: door.site.metrics.clone(),
+        }
+    }
+}
+
+/// An address that we accept on.
+pub struct Post {
+    door: Rc<Door>,
+    meets: RefCell<Meets>,
+    local: Rc<Local>,
+    connections: Rc<Connections>,
+}
+
+impl Post {
+    /// Begins to accept.
+    pub fn open(
+        worker: usize,
+        meets: &snapshot::Door,
+        door: Door,
+        local: Rc<Local>,
+        connections: Rc<Connections>,
+    ) -> io::Result<Rc<Post>> {
+        let listener = TcpListener::from_std(meets.sockets.for_worker(worker)?)?;
+        let meets = RefCell::new(Meets::of(meets));
+        let post = Rc::new(Post { door: Rc::new(door), meets, local, connections });
+        spawn_local(post.clone().accept_all(listener));
+        Ok(post)
+    }
+
+    /// Whether what is connected here may go on under this.
+    pub fn fits(&self, door: &snapshot::Door) -> bool {
+        self.meets.borrow().tls.is_some() == door.tls.is_some()
+    }
+
+    /// A new snapshot, in which this address still stands.
+    pub fn change(&self, meets: &snapshot::Door, serving: Serving) {
+        self.meets.replace(Meets::of(meets));
+        self.door.change(serving);
+    }
+
+    /// The address is gone: what is connected ends when it has been answered.
+    pub fn close(&self) {
+        self.door.close();
+    }
+
+    async fn accept_all(self: Rc<Self>, listener: TcpListener) {
+        let _vital = Vital;
+        loop {
+            let accepted = tokio::select! {
+                () = self.door.closed() => break,
+                accepted = listener.accept() => accepted,
+            };
+            self.take(accepted).await;
+        }
+        self.accept_queued(&listener).await;
+    }
+
+    /// What had connected before the address was given up is served, not reset.
+    async fn accept_queued(self: &Rc<Self>, listener: &TcpListener) {
+        loop {
+            let polled = poll_fn(|context| Poll::Ready(listener.poll_accept(context)));
+            match polled.await {
+                Poll::Ready(Ok(accepted)) => self.take(Ok(accepted)).await,
+                Poll::Ready(Err(_)) | Poll::Pending => return,
+            }
+        }
+    }
+
+    async fn take(self: &Rc<Self>, accepted: io::Result<(TcpStream, SocketAddr)>) {
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => return,
+            Err(error) => {
+                tracing::warn!("can't accept connections for a moment: {error}");
+                return sleep(EXHAUSTED_REST).await;
+            }
+        };
+        let Meets { room, metrics, .. } = self.meets.borrow().clone();
+        let slot = self.local.slot;
+        metrics.accepted(slot);
+        let Some(source) = room.sources.enter(peer.ip(), room.max_per_source) else {
+            metrics.refused(slot, Refusal::SourceLimit);
+            metrics.closed(slot);
+            return;
+        };
+        // At the limit, this one waits here and the others in the kernel's queue, until some have
+        // ended. The permit is asked for after accepting: a worker that waits for a connection must
+        // not keep one that another worker could use.
+        let Ok(permit) = room.connections.clone().acquire_owned().await else { return };
+        let post = self.clone();
+        let open = self.connections.enter();
+        spawn_local(async move {
+            post.serve(stream, peer).await;
+            metrics.closed(slot);
+            drop((source, open, permit));
+        });
+    }
+
+    async fn serve(&self, tcp: TcpStream, peer: SocketAddr) {
+        let Ok(local_address) = tcp.local_addr() else {
+            return;
+        };
+        let Some(stream) = self.handshake(tcp).await else {
+            return;
+        };
+        let ends = Ends { peer, local: local_address };
+        connection::serve(stream, ends, self.door.clone(), self.local.clone()).await;
+    }
+
+    /// The stream as it is, or after its TLS handshake.
+    async fn handshake(&self, tcp: TcpStream) -> Option<Stream> {
+        let Some(tls) = self.meets.borrow().tls.clone() else {
+            return Some(Stream::Plain(tcp));
+        };
+        let patience = self.door.serving().site.timeouts.header;
+        let metrics = self.meets.borrow().metrics.clone();
+        let slot = self.local.slot;
+        let accepted = timeout(patience, TlsAcceptor::from(tls).accept(tcp)).await;
+        match accepted {
+            Ok(Ok(stream)) => {
+                let stream = Stream::Tls(Box::new(stream));
+                metrics.handshake(slot, kind(&stream));
+                Some(stream)
+            }
+            Ok(Err(_)) => {
+                metrics.refused(slot, Refusal::HandshakeFailed);
+                None
+            }
+            Err(_) => {
+                metrics.refused(slot, Refusal::HandshakeTimeout);
+                None
+            }
+        }
+    }
+}
+
+fn kind(stream: &Stream) -> Handshake {
+    match (stream.protocol_version(), stream.is_resumed()) {
+        (Some("TLSv1.2"), false) => Handshake::Tls12Full,
+        (Some("TLSv1.2"), true) => Handshake::Tls12Resumed,
+        (_, false) => Handshake::Tls13Full,
+        (_, true) => Handshake::Tls13Resumed,
+    }
+}
+
+/// Errors of a connection that broke while it waited to be accepted, as accept(2) lists them.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionReset
+            | ConnectionRefused
+            | Interrupted
+            | HostUnreachable
+            | NetworkUnreachable
+            | NetworkDown
+            | TimedOut
+            | PermissionDenied
+    )
+}
+
+/// The connections of a worker, counted.
+#[derive(Default)]
+pub struct Connections {
+    open: Cell<usize>,
+    bell: Notify,
+}
+
+/// One of them, until it is dropped.
+pub struct Open(Rc<Connections>);
+
+impl Connections {
+    fn enter(self: &Rc<Self>) -> Open {
+        self.open.set(self.open.get() + 1);
+        Open(self.clone())
+    }
+
+    /// Waits until there is none.
+    pub async fn ended(&self) {
+        while self.open.get() > 0 {
+            self.bell.notified().await;
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        if self.0.open.get() == 0 {
+            self.0.bell.notify_one();
+        }
+    }
+}

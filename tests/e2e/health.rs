@@ -1,0 +1,389 @@
+//! Whom we hold to be up: by probes, by what requests met, by an operator's word.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use crate::harness::{Client, DEADLINE, Daemon, Load, Origin, Setup, free_port, get, wait_until};
+
+const UP: &str = "equipoise_backend_up";
+
+/// One pool with these keys.
+fn config(pool: &str) -> String {
+    format!(
+        r#"
+        workers = 1
+        [listener.web]
+        bind = ["$web"]
+        [[route]]
+        pool = "app"
+        [pool.app]
+        {pool}
+        "#
+    )
+}
+
+fn is_up(daemon: &Daemon, origin: &Origin) -> bool {
+    let backend = origin.address().to_string();
+    daemon.metric(UP, &[("pool", "app"), ("backend", &backend)]) == 1.0
+}
+
+/// What a backend says to its probes, changed by the test.
+#[derive(Clone)]
+struct Mood(Arc<Mutex<MoodState>>);
+
+struct MoodState {
+    well: bool,
+    /// Since the last turn.
+    probes: usize,
+}
+
+impl Mood {
+    fn well() -> Mood {
+        Mood(Arc::new(Mutex::new(MoodState { well: true, probes: 0 })))
+    }
+
+    fn sick() -> Mood {
+        let mood = Mood::well();
+        mood.turn(false);
+        mood
+    }
+
+    fn turn(&self, well: bool) {
+        *self.state() = MoodState { well, probes: 0 };
+    }
+
+    /// Probes answered since the last turn.
+    fn probes(&self) -> usize {
+        self.state().probes
+    }
+
+    /// Answers `/healthz` by the mood, everything else by 200.
+    fn origin(&self) -> Origin {
+        let mood = self.clone();
+        Origin::start(move |peer| {
+            while let Some(request) = peer.request() {
+                if request.target != "/healthz" {
+                    peer.answer(200, "served");
+                } else if mood.probed() {
+                    peer.answer(200, "all well");
+                } else {
+                    peer.answer(503, "sick");
+                }
+            }
+        })
+    }
+
+    fn probed(&self) -> bool {
+        let mut state = self.state();
+        state.probes += 1;
+        state.well
+    }
+
+    fn state(&self) -> MutexGuard<'_, MoodState> {
+        self.0.lock().expect("no test panics with it")
+    }
+}
+
+/// A probe as soon as may be, and one alone decides.
+const QUICK: &str =
+    "path = \"/healthz\", interval = \"50ms\", timeout = \"50ms\", rise = 1, fall = 1";
+/// A patient one, for machines under load.
+const STEADY: &str = "path = \"/healthz\", interval = \"100ms\", rise = 1, fall = 3";
+
+#[test]
+fn probes_decide_who_gets_traffic() {
+    let mood = Mood::well();
+    let origin = mood.origin();
+    let keys = format!("backends = [\"$origin\"]\nhealth = {{ {STEADY} }}");
+    let daemon = Setup::of(&config(&keys)).with("origin", origin.address()).start();
+    let web = daemon.address("web");
+    assert_eq!(get(web, "/").text(), "served");
+    mood.turn(false);
+    wait_until(DEADLINE, "the backend to go down", || get(web, "/").status == 503);
+    assert!(!is_up(&daemon, &origin));
+    mood.turn(true);
+    wait_until(DEADLINE, "the backend to come back", || get(web, "/").status == 200);
+    assert!(is_up(&daemon, &origin));
+    assert!(mood.probes() > 0, "a probe turned it");
+    let failed = daemon.metric("equipoise_backend_probes_total", &[("result", "failed")]);
+    assert!(failed >= 3.0, "{failed} failed probes were counted");
+}
+
+#[test]
+fn a_probe_is_as_it_was_configured() {
+    let origin = Origin::start(|peer| {
+        while peer.request().is_some() {
+            peer.answer(204, "");
+        }
+    });
+    let keys = "backends = [\"$origin\"]\nhealth = { path = \"/ping?deep\", host = \"probe.example.com\", \
+                method = \"HEAD\", status = [\"200-204\", 418], interval = \"100ms\" }";
+    let daemon = Setup::of(&config(keys)).with("origin", origin.address()).start();
+    assert!(is_up(&daemon, &origin));
+    let probe = &origin.take_requests()[0];
+    assert_eq!((probe.method.as_str(), probe.target.as_str()), ("HEAD", "/ping?deep"));
+    assert_eq!(probe.field("Host"), Some("probe.example.com"));
+}
+
+#[test]
+fn the_expected_status_and_text_are_looked_at() {
+    for (expected, up) in [
+        ("status = 200", true),
+        ("status = \"201-299\"", false),
+        ("status = [500, \"200-203\"]", true),
+        ("text = \"all well\"", true),
+        ("text = \"all good\"", false),
+    ] {
+        let origin = Mood::well().origin();
+        let keys = format!("backends = [\"$origin\"]\nhealth = {{ {STEADY}, {expected} }}");
+        let daemon = Setup::of(&config(&keys)).with("origin", origin.address()).start();
+        assert_eq!(is_up(&daemon, &origin), up, "{expected}");
+    }
+}
+
+#[test]
+fn a_tcp_probe_needs_a_listener_and_no_more() {
+    let origin = Origin::answering("served");
+    let keys = "backends = [\"$origin\"]\nhealth = { type = \"tcp\", interval = \"100ms\", rise = 1, fall = 1 }";
+    let daemon = Setup::of(&config(keys)).with("origin", origin.address()).start();
+    assert!(is_up(&daemon, &origin));
+    origin.stop();
+    wait_until(DEADLINE, "the backend to go down", || !is_up(&daemon, &origin));
+    origin.restart();
+    wait_until(DEADLINE, "the backend to come back", || is_up(&daemon, &origin));
+    assert_eq!(get(daemon.address("web"), "/").text(), "served");
+}
+
+#[test]
+fn another_port_may_be_probed() {
+    let origin = Origin::answering("served");
+    let mood = Mood::well();
+    let probed = mood.origin();
+    let keys = "backends = [\"$origin\"]\nhealth = { path = \"/healthz\", interval = \"100ms\", port = $port }";
+    let setup = Setup::of(&config(keys)).with("origin", origin.address());
+    let daemon = setup.with("port", probed.address().port()).start();
+    assert!(is_up(&daemon, &origin));
+    assert_eq!(origin.requests(), 0);
+    mood.turn(false);
+    wait_until(DEADLINE, "the backend to go down", || !is_up(&daemon, &origin));
+}
+
+#[test]
+fn fewer_failures_than_fall_change_nothing() {
+    // Two bad probes, then a good one, over and over.
+    let probes = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&probes);
+    let origin = Origin::start(move |peer| {
+        while let Some(request) = peer.request() {
+            if request.target != "/healthz" {
+                peer.answer(200, "served");
+                continue;
+            }
+            let number = counter.fetch_add(1, Ordering::SeqCst);
+            peer.answer(if number.is_multiple_of(3) { 200 } else { 503 }, "");
+        }
+    });
+    let keys = format!("backends = [\"$origin\"]\nhealth = {{ {STEADY} }}");
+    let daemon = Setup::of(&config(&keys)).with("origin", origin.address()).start();
+    let load = Load::new().keep_alive(daemon.address("web"), 1);
+    wait_until(DEADLINE, "many probes", || probes.load(Ordering::SeqCst) > 20);
+    load.stop().assert_flawless();
+}
+
+#[test]
+fn it_takes_rise_probes_to_come_back() {
+    let mood = Mood::sick();
+    let origin = mood.origin();
+    let keys = "backends = [\"$origin\"]\nhealth = { path = \"/healthz\", interval = \"100ms\", rise = 5, fall = 1 }";
+    let daemon = Setup::of(&config(keys)).with("origin", origin.address()).start();
+    let web = daemon.address("web");
+    assert_eq!(get(web, "/").status, 503);
+    mood.turn(true);
+    wait_until(DEADLINE, "the backend to come back", || get(web, "/").status == 200);
+    let good = mood.probes();
+    assert!(good >= 5, "up after {good} probes");
+}
+
+#[test]
+fn errors_in_a_row_turn_a_backend_down() {
+    let sick = Origin::start(|peer| {
+        while peer.request().is_some() {
+            peer.answer(500, "sick");
+        }
+    });
+    let well = Origin::answering("well");
+    let keys = "backends = [\"$sick\", \"$well\"]\npassive = { fall = 3, retry_after = \"1h\" }";
+    let setup = Setup::of(&config(keys)).with("sick", sick.address());
+    let daemon = setup.with("well", well.address()).start();
+    let mut client = Client::connect(daemon.address("web"));
+    let answers: Vec<u16> = (0..6).map(|_| client.get("/").status).collect();
+    assert_eq!(answers.iter().filter(|status| **status == 500).count(), 3, "{answers:?}");
+    wait_until(DEADLINE, "the sick one to go down", || !is_up(&daemon, &sick));
+    for _ in 0..20 {
+        assert_eq!(client.get("/").text(), "well");
+    }
+}
+
+#[test]
+fn errors_are_not_counted_where_told_so() {
+    let sick = Origin::start(|peer| {
+        while peer.request().is_some() {
+            peer.answer(500, "sick");
+        }
+    });
+    let keys = "backends = [\"$sick\"]\npassive = { fall = 1, count_5xx = false }";
+    let daemon = Setup::of(&config(keys)).with("sick", sick.address()).start();
+    for _ in 0..10 {
+        assert_eq!(get(daemon.address("web"), "/").status, 500);
+    }
+    assert!(is_up(&daemon, &sick));
+}
+
+#[test]
+fn a_success_between_errors_starts_the_count_again() {
+    let count = AtomicUsize::new(0);
+    let moody = Origin::start(move |peer| {
+        while peer.request().is_some() {
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            peer.answer(if number % 3 == 2 { 200 } else { 500 }, "");
+        }
+    });
+    let keys = "backends = [\"$moody\"]\npassive = { fall = 3 }";
+    let daemon = Setup::of(&config(keys)).with("moody", moody.address()).start();
+    let mut client = Client::connect(daemon.address("web"));
+    for _ in 0..30 {
+        assert_ne!(client.get("/").status, 503);
+    }
+    assert!(is_up(&daemon, &moody));
+}
+
+#[test]
+fn refused_connections_turn_a_backend_down_and_time_gives_it_another_try() {
+    let origin = Origin::answering("served");
+    origin.stop();
+    let keys = "backends = [\"$origin\"]\nretry = { attempts = 1 }\npassive = { fall = 2, retry_after = \"300ms\" }";
+    let daemon = Setup::of(&config(keys)).with("origin", origin.address()).start();
+    let web = daemon.address("web");
+    assert_eq!((get(web, "/").status, get(web, "/").status), (502, 502));
+    wait_until(DEADLINE, "the backend to go down", || !is_up(&daemon, &origin));
+    origin.restart();
+    wait_until(DEADLINE, "the backend to come back", || get(web, "/").status == 200);
+}
+
+#[test]
+fn passive_failures_turn_a_backend_down_before_its_next_probe() {
+    // Its probes are fine, and an hour apart.
+    let origin = Origin::start(|peer| {
+        while let Some(request) = peer.request() {
+            peer.answer(if request.target == "/healthz" { 200 } else { 500 }, "");
+        }
+    });
+    let keys = "backends = [\"$origin\"]\nhealth = { path = \"/healthz\", interval = \"1h\" }\npassive = { fall = 2 }";
+    let daemon = Setup::of(&config(keys)).with("origin", origin.address()).start();
+    let web = daemon.address("web");
+    assert_eq!((get(web, "/").status, get(web, "/").status), (500, 500));
+    wait_until(DEADLINE, "the backend to go down", || get(web, "/").status == 503);
+}
+
+/// A backend that answers no probe before the gate is open.
+fn gated() -> (Arc<AtomicBool>, Origin) {
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&open);
+    let origin = Origin::start(move |peer| {
+        while let Some(request) = peer.request() {
+            if request.target == "/healthz" {
+                wait_until(DEADLINE, "the gate", || gate.load(Ordering::SeqCst));
+            }
+            peer.answer(200, "served");
+        }
+    });
+    (open, origin)
+}
+
+#[test]
+fn a_new_backend_waits_for_its_first_probe() {
+    let (open, origin) = gated();
+    let keys = "backends = [\"$origin\"]\nhealth = { path = \"/healthz\", interval = \"1h\", timeout = \"1m\", rise = 5 }";
+    let setup = Setup::of(&config(keys)).with("origin", origin.address());
+    let daemon = setup.start_unready();
+    let web = daemon.address("web");
+    wait_until(DEADLINE, "the listener", || Client::try_connect(web).is_ok());
+    assert_eq!(get(web, "/").status, 503);
+    assert_eq!(daemon.probe("/readyz"), Some(503));
+    open.store(true, Ordering::SeqCst);
+    // The first alone decides, whatever `rise` says.
+    wait_until(DEADLINE, "the first probe to be in", || daemon.is_ready());
+    assert_eq!(get(web, "/").text(), "served");
+}
+
+#[test]
+fn a_new_backend_is_assumed_up_if_told_so() {
+    let (_closed, origin) = gated();
+    let keys = "backends = [\"$origin\"]\nhealth = { path = \"/healthz\", interval = \"1h\", timeout = \"1m\", start = \"assume-up\" }";
+    let setup = Setup::of(&config(keys)).with("origin", origin.address());
+    let daemon = setup.start_unready();
+    let web = daemon.address("web");
+    wait_until(DEADLINE, "the listener", || Client::try_connect(web).is_ok());
+    assert_eq!(get(web, "/").text(), "served");
+}
+
+#[test]
+fn a_verdict_survives_a_reload() {
+    // After its first probe each changes its mind, and the next is an hour away.
+    let (well, sick) = (Mood::well(), Mood::sick());
+    let origins = [well.origin(), sick.origin()];
+    let keys =
+        "backends = [\"$well\", \"$sick\"]\nhealth = { path = \"/healthz\", interval = \"1h\" }";
+    let setup = Setup::of(&config(keys)).with("well", origins[0].address());
+    let mut daemon = setup.with("sick", origins[1].address()).start();
+    well.turn(false);
+    sick.turn(true);
+    let changed = "max_idle = 7\nbackends = [\"$sick\", { address = \"$well\", weight = 2 }]\n\
+                   health = { path = \"/healthz\", interval = \"1h\" }";
+    daemon.rewrite(&config(changed));
+    daemon.reload();
+    assert!(is_up(&daemon, &origins[0]));
+    assert!(!is_up(&daemon, &origins[1]));
+    assert!(daemon.is_ready(), "nobody waits for a first probe");
+    assert_eq!((well.probes(), sick.probes()), (0, 0), "nobody is probed again");
+    for _ in 0..10 {
+        assert_eq!(get(daemon.address("web"), "/").status, 200);
+    }
+}
+
+#[test]
+fn an_operator_drains_a_backend_and_enables_it_again() {
+    let origins = ["a", "b"].map(Origin::answering);
+    let setup = Setup::of(&config("backends = [\"$a\", \"$b\"]")).with("a", origins[0].address());
+    let daemon = setup.with("b", origins[1].address()).start();
+    let backend = format!("app/{}", origins[0].address());
+    let drained = daemon.command(&["drain", &backend]);
+    assert_eq!(drained.code, 0, "{drained:?}");
+    for _ in 0..10 {
+        assert_eq!(get(daemon.address("web"), "/").text(), "b");
+    }
+    assert!(daemon.command(&["status"]).stdout.contains("draining"));
+    daemon.reload();
+    assert_eq!(get(daemon.address("web"), "/").text(), "b", "a reload keeps an operator's word");
+    assert_eq!(daemon.command(&["enable", &backend]).code, 0);
+    let answers: Vec<String> = (0..4).map(|_| get(daemon.address("web"), "/").text()).collect();
+    assert!(answers.contains(&"a".to_owned()), "{answers:?}");
+    let nobody = format!("app/127.0.0.1:{}", free_port());
+    assert_eq!(daemon.command(&["drain", &nobody]).code, 4);
+    assert_eq!(daemon.command(&["drain", "app"]).code, 2, "no backend is named");
+}
+
+#[test]
+fn a_probe_that_takes_too_long_has_failed() {
+    let origin = Origin::start(|peer| {
+        peer.request();
+        peer.hang();
+    });
+    let keys = format!("backends = [\"$origin\"]\nhealth = {{ {QUICK} }}");
+    let daemon = Setup::of(&config(&keys)).with("origin", origin.address()).start();
+    assert!(!is_up(&daemon, &origin));
+    wait_until(DEADLINE, "more probes than one", || origin.connections() > 3);
+    wait_until(DEADLINE, "their connections to close", || origin.open_connections() <= 1);
+}

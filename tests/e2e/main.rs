@@ -1,0 +1,16 @@
+//! The real binary as a process, real sockets: a module a feature. Each test is a configuration,
+//! its actors and what is expected of them.
+
+mod balance;
+mod breaks;
+mod demo;
+mod forwarding;
+mod harness;
+mod health;
+mod limits;
+mod refusals;
+mod reload;
+mod routes;
+mod seen;
+mod service;
+mod tls;
