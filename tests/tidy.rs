@@ -33,6 +33,9 @@ const UNSAFE_ROOM: &str = "src/net/inherited.rs";
 /// Modules that talk to a terminal.
 const PRINTING_MODULES: &[&str] = &["cli", "demo", "main"];
 
+/// What stands before code that only tests have.
+const TESTS_MARK: &str = "#[cfg(test)]";
+
 /// The only file that may sleep: it holds the tests' one poll loop.
 const POLL_LOOP: &str = "tests/e2e/harness/mod.rs";
 
@@ -44,12 +47,12 @@ struct Source {
 
 #[test]
 fn imports_point_down() {
-    hold("src", imports);
+    hold_production(imports);
 }
 
 #[test]
 fn files_fit_a_few_screens() {
-    hold("src", size);
+    hold_production(size);
 }
 
 #[test]
@@ -70,7 +73,7 @@ fn nothing_is_left_to_do() {
 
 #[test]
 fn only_commands_print() {
-    hold("src", printing);
+    hold_production(printing);
 }
 
 #[test]
@@ -85,7 +88,20 @@ fn end_to_end_tests_wait_for_conditions() {
 }
 
 fn hold(folder: &str, rule: fn(&Source) -> Vec<String>) {
-    let findings: Vec<String> = sources(folder).iter().flat_map(rule).collect();
+    hold_in(&sources(folder), rule);
+}
+
+/// Holds a rule that files of tests are free of.
+fn hold_production(rule: fn(&Source) -> Vec<String>) {
+    let mut sources = sources("src");
+    let tests: Vec<String> = sources.iter().flat_map(test_files).collect();
+    sources.retain(|source| !tests.contains(&source.path));
+    hold_in(&sources, rule);
+}
+
+#[track_caller]
+fn hold_in(sources: &[Source], rule: fn(&Source) -> Vec<String>) {
+    let findings: Vec<String> = sources.iter().flat_map(rule).collect();
     assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
 }
 
@@ -198,6 +214,22 @@ fn report<'a>(
         .collect()
 }
 
+/// The files that this one declares as `#[cfg(test)] mod name;`.
+fn test_files(source: &Source) -> Vec<String> {
+    let code = bare(&source.text);
+    let folder = match source.path.rsplit_once('/') {
+        Some((folder, "mod.rs" | "lib.rs" | "main.rs")) => folder,
+        _ => source.path.trim_end_matches(".rs"),
+    };
+    let declared = code.match_indices(TESTS_MARK).filter_map(|(at, mark)| {
+        let item = code[at + mark.len()..].trim_start();
+        let item = item.trim_start_matches("pub(crate) ").strip_prefix("mod ")?;
+        let name = item.split([';', '{']).next()?;
+        item[name.len()..].starts_with(';').then(|| format!("{folder}/{name}.rs"))
+    });
+    declared.collect()
+}
+
 fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|names| names.contains(&module))
 }
@@ -290,9 +322,8 @@ fn line(text: &str, offset: usize) -> usize {
 /// what follows a test module at the end of a file.
 fn production_code(text: &str) -> String {
     let mut code = bare(text);
-    const MARK: &str = "#[cfg(test)]";
-    while let Some(start) = code.find(MARK) {
-        let after = start + MARK.len();
+    while let Some(start) = code.find(TESTS_MARK) {
+        let after = start + TESTS_MARK.len();
         let end = item_end(&code[after..]).map_or(code.len(), |length| after + length);
         let blank: String = code[start..end].chars().map(blanked).collect();
         code.replace_range(start..end, &blank);
@@ -488,6 +519,15 @@ mod samples {
             "// crate::http\nconst A: &str = \"crate::http\"; /* crate::http */\n\
              #[cfg(test)]\nmod tests {\n    use crate::http;\n}\n",
         );
+    }
+
+    #[test]
+    fn files_of_tests_are_known_by_their_declaration() {
+        let text = "#[cfg(test)]\nmod simulation;\nmod state;\n#[cfg(test)]\nmod tests { mod x; }\n\
+                    #[cfg(test)]\npub(crate) mod fixture;";
+        let expected = ["src/control/simulation.rs", "src/control/fixture.rs"];
+        assert_eq!(test_files(&source("src/control/mod.rs", text)), expected);
+        assert_eq!(test_files(&source("src/control.rs", text)), expected);
     }
 
     #[test]

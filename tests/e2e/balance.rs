@@ -108,6 +108,10 @@ fn least_connections_avoids_the_busy_one() {
     // Connections of their own, so that both workers see some.
     for _ in 0..20 {
         assert_eq!(get(daemon.address("web"), "/").text(), free);
+        // The answer reaches us before the worker has counted it as done.
+        wait_until(DEADLINE, "only the held one to be in flight", || {
+            daemon.metric("equipoise_backend_in_flight", &[]) == 1.0
+        });
     }
     release.store(true, Ordering::SeqCst);
     assert_eq!(held.answer().text(), busy);

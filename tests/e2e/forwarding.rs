@@ -396,7 +396,7 @@ fn a_slow_client_holds_the_backend_back() {
     });
     let daemon = front(&origin);
     let before = daemon.resident_bytes();
-    let mut client = Client::connect_with_small_buffer(daemon.address("web"));
+    let mut client = Client::connect(daemon.address("web"));
     client.send(request("/"));
     assert_eq!(client.answer_head().status, 200);
     let blocked_at =

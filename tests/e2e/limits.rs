@@ -140,7 +140,7 @@ fn a_client_that_takes_nothing_is_cut_off() {
         }
     });
     let daemon = setup("timeouts = { body_idle = \"500ms\" }", &origin).start();
-    let mut client = Client::connect_with_small_buffer(daemon.address("web"));
+    let mut client = Client::connect(daemon.address("web"));
     client.send(request("/"));
     let stalled = [("reason", "client-stalled")];
     wait_until(DEADLINE, "the client to be given up", || daemon.metric(ERRORS, &stalled) == 1.0);

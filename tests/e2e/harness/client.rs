@@ -8,7 +8,6 @@ use std::{
 };
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use socket2::SockRef;
 
 use super::{
     DEADLINE,
@@ -47,15 +46,6 @@ impl Client {
 
     pub fn try_connect(address: SocketAddr) -> io::Result<Client> {
         Ok(Client { reader: Reader::new(Wire::Plain(open(address)?)) })
-    }
-
-    /// A client whose kernel takes little, so that a slow reader is felt soon.
-    #[track_caller]
-    pub fn connect_with_small_buffer(address: SocketAddr) -> Client {
-        let client = Client::connect(address);
-        let socket = SockRef::from(client.tcp());
-        socket.set_recv_buffer_size(16 << 10).expect("a size");
-        client
     }
 
     /// Shakes hands, asking for `name`.
