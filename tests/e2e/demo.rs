@@ -86,5 +86,7 @@ fn two_demos_share_a_machine() {
     let (first, second) = (start(), start());
     let (one, other) = (printed(&first, "curl --cacert"), printed(&second, "curl --cacert"));
     assert_ne!(one, other);
-    second.wait_for_output("taken");
+    // One of them found the usual ports taken: the second, or the first by a demo before it.
+    let told = |demo: &Process| demo.output().iter().any(|line| line.contains("is taken: using"));
+    assert!(told(&first) || told(&second));
 }
