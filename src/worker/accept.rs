@@ -75,7 +75,10 @@ impl Post {
         let listener = TcpListener::from_std(meets.sockets.for_worker(worker)?)?;
         let meets = RefCell::new(Meets::of(meets));
         let post = Rc::new(Post { door: Rc::new(door), meets, local, connections });
-        spawn_local(post.clone().accept_all(listener));
+        // Whoever accepts counts as a connection: a drain that ended before what is queued has been
+        // taken would reset it.
+        let open = post.connections.enter();
+        spawn_local(post.clone().accept_all(listener, open));
         Ok(post)
     }
 
@@ -95,7 +98,7 @@ impl Post {
         self.door.close();
     }
 
-    async fn accept_all(self: Rc<Self>, listener: TcpListener) {
+    async fn accept_all(self: Rc<Self>, listener: TcpListener, _open: Open) {
         let _vital = Vital;
         loop {
             let accepted = tokio::select! {
@@ -137,8 +140,11 @@ impl Post {
         };
         // At the limit, this one waits here and the others in the kernel's queue, until some have
         // ended. The permit is asked for after accepting: a worker that waits for a connection must
-        // not keep one that another worker could use.
-        let Ok(permit) = room.connections.clone().acquire_owned().await else { return };
+        // not keep one that another worker could use. A door that closes waits for no one.
+        let permit = tokio::select! {
+            permit = room.connections.clone().acquire_owned() => permit.ok(),
+            () = self.door.closed() => None,
+        };
         let post = self.clone();
         let open = self.connections.enter();
         spawn_local(async move {
