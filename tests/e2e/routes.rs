@@ -100,6 +100,5 @@ fn no_route_is_404_with_a_reason() {
         client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(client.answer().status, 404, "{host}");
     }
-    let counted = daemon.metric("equipoise_http_errors_total", &[("reason", "no-route")]);
-    assert_eq!(counted, 3.0);
+    daemon.wait_for_metric("equipoise_http_errors_total", &[("reason", "no-route")], 3.0);
 }

@@ -133,6 +133,15 @@ impl Daemon {
         self.placeholders.write(config);
     }
 
+    /// Waits for a count: what an answer was is counted when it has been written, so that its reader
+    /// can be here first.
+    #[track_caller]
+    pub fn wait_for_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        wait_until(DEADLINE, &format!("{name} {labels:?} to be {value}"), || {
+            self.metric(name, labels) == value
+        });
+    }
+
     /// Runs a command of the binary with this daemon's configuration.
     pub fn command(&self, arguments: &[&str]) -> Output {
         let path = self.config_path.to_str().expect("a path in UTF-8");
