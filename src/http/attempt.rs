@@ -27,6 +27,8 @@ use crate::{
 
 /// What a head and the fields that we set usually take.
 const HEAD_BYTES: usize = 1024;
+/// Interim answers that are passed on before the one that counts.
+const MAX_INTERIM: usize = 100;
 
 /// One try.
 pub struct Attempt<'e, 'a> {
@@ -137,11 +139,16 @@ impl<'a> Attempt<'_, 'a> {
         upload: &mut Upload,
     ) -> Result<Response, NoAnswer> {
         let mut response = Response::default();
+        let mut interim = 0;
         loop {
             let client = &mut *self.exchange.client;
             exchange::next_head(client, upstream, upload, &mut response, self.bounds).await?;
             if !response.is_interim() {
                 return Ok(response);
+            }
+            interim += 1;
+            if interim > MAX_INTERIM {
+                return Err(sent(refusal::TOO_MANY_INTERIM));
             }
             self.pass_interim(&response).await?;
         }

@@ -99,6 +99,7 @@ table! {
     BAD_RESPONSE = BadResponse "the backend's answer is malformed";
     BAD_RESPONSE_LENGTH = BadResponse "the backend's answer is framed in two ways or in none that is valid";
     BAD_RESPONSE_SIZE = BadResponse "the head of the backend's answer is over the limits";
+    TOO_MANY_INTERIM = BadResponse "the backend sent more than 100 interim answers and no final one";
     UNASKED_UPGRADE = BadResponse "the backend switched protocols unasked";
 }
 

@@ -529,3 +529,22 @@ fn a_client_that_leaves_within_its_upload_is_noticed() {
     assert_eq!(origin.requests(), 0, "a part is no request");
     assert_reason(&daemon, "client-gone");
 }
+
+#[test]
+fn a_backend_that_never_gets_beyond_interim_answers_is_502() {
+    let origin = Origin::start(|peer| {
+        if peer.request().is_some() {
+            let many = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100);
+            while peer.try_write(many.as_bytes()) {}
+        }
+    });
+    let daemon = single("", origin.address());
+    let mut client = Client::connect(daemon.address("web"));
+    client.send(request("/"));
+    for _ in 0..100 {
+        assert_eq!(client.answer().status, 103);
+    }
+    let answer = client.answer();
+    assert_fails(&daemon, &answer, 502, "bad-response");
+    wait_until(DEADLINE, "its connection to close", || origin.open_connections() == 0);
+}

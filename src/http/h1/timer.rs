@@ -7,7 +7,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::coop::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 /// A connection's timer.
 pub struct Timer {
@@ -29,7 +32,8 @@ impl Timer {
             self.sleep.as_mut().reset(deadline);
         }
         loop {
-            ready!(self.sleep.as_mut().poll(context));
+            // What spends all of its task's budget in each turn must not outlive its deadline.
+            ready!(Pin::new(&mut unconstrained(self.sleep.as_mut())).poll(context));
             if self.sleep.deadline() >= deadline {
                 return Poll::Ready(());
             }
@@ -70,5 +74,17 @@ mod tests {
         let mut timer = Timer::new(after(50));
         assert_eq!(timer.within(after(11), pending::<()>()).await, Err(Elapsed));
         assert_eq!(begun.elapsed(), Duration::from_secs(11));
+    }
+
+    #[tokio::test]
+    async fn a_deadline_is_held_against_what_is_always_ready() {
+        let begun = Instant::now();
+        let busy = async {
+            while begun.elapsed() < Duration::from_secs(5) {
+                tokio::task::coop::consume_budget().await;
+            }
+        };
+        let deadline = begun + Duration::from_millis(10);
+        assert_eq!(Timer::new(deadline).within(deadline, busy).await, Err(Elapsed));
     }
 }
