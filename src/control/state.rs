@@ -99,10 +99,18 @@ impl State {
         self.book.values().map(|entry| entry.backend.in_flight()).sum()
     }
 
-    fn reload(&mut self, prepared: Prepared, now: Moment) -> Result<Applied, Refused> {
-        if self.phase != Phase::Serving {
-            return Err(Refused::because("the process is ending: start it again instead"));
+    /// Asked before anything is opened for a reload, and again when it is to be applied.
+    pub fn may_reload(&self) -> Result<(), Refused> {
+        match self.phase {
+            Phase::Serving => Ok(()),
+            Phase::Draining | Phase::Closing => {
+                Err(Refused::because("the process is ending: start it again instead"))
+            }
         }
+    }
+
+    fn reload(&mut self, prepared: Prepared, now: Moment) -> Result<Applied, Refused> {
+        self.may_reload()?;
         let Prepared { config, parts, diff } = prepared;
         let mut lines: Vec<Line> = diff.into_iter().map(Line::Info).collect();
         if lines.is_empty() {

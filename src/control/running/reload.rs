@@ -23,6 +23,11 @@ impl Running {
     }
 
     fn prepare(&mut self) {
+        // Else it would bind again the addresses that a drain has just given up, and tell a service
+        // manager that waits for our end that we reload.
+        if let Err(refused) = self.state.may_reload() {
+            return self.reloaded(Err(refused));
+        }
         self.notify.reloading();
         let (origin, held) = (self.origin.clone(), self.held());
         let job = move || {

@@ -211,6 +211,18 @@ async fn a_drain_ends_when_the_workers_have_left() {
 }
 
 #[tokio::test]
+async fn a_reload_asked_for_while_it_ends_opens_nothing() {
+    let house = House::new();
+    house.write("");
+    let (plane, _place) = house.plane();
+    let mut running = Running::begin(plane).unwrap();
+    assert!(running.handle(Wake::Signal(Order::Terminate)).is_continue());
+    assert!(running.handle(Wake::Signal(Order::Reload)).is_continue());
+    assert!(running.jobs.is_empty(), "it is refused before it binds the addresses again");
+    assert!(!running.reloads.last.unwrap().ok);
+}
+
+#[tokio::test]
 async fn a_drain_that_takes_too_long_is_cut() {
     let house = House::new();
     house.write("drain_timeout = \"50ms\"");
