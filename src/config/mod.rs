@@ -37,7 +37,7 @@ use std::{
 use toml::de::DeTable;
 
 pub use diagnostic::{Diagnostic, Errors, Place, Source};
-pub use diff::diff;
+pub use diff::{Change, diff};
 pub use model::*;
 pub use notes::notes;
 pub use words::Words;

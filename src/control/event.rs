@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    config::Config,
+    config::{Change, Config},
     net::tls::ServerTls,
     pool::{backend::Key, health::ProbeResult},
     snapshot::{Parts, Snapshot},
@@ -39,8 +39,8 @@ pub enum Event {
 pub struct Prepared {
     pub config: Arc<Config>,
     pub parts: Parts,
-    /// What it changes, in words.
-    pub diff: Vec<String>,
+    /// What it changes.
+    pub diff: Vec<Change>,
 }
 
 /// When an event came: one clock for waiting, one for telling.

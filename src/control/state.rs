@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    config::{self, Config},
+    config::{self, Change, Config},
     control::{
         book::{Arrival, Entry, in_flight_words},
         event::{Applied, Event, Line, Moment, Prepared, Refused},
@@ -112,7 +112,8 @@ impl State {
     fn reload(&mut self, prepared: Prepared, now: Moment) -> Result<Applied, Refused> {
         self.may_reload()?;
         let Prepared { config, parts, diff } = prepared;
-        let mut lines: Vec<Line> = diff.into_iter().map(Line::Info).collect();
+        let mut lines: Vec<Line> =
+            diff.iter().map(|change| Line::Info(self.told(change))).collect();
         if lines.is_empty() {
             lines.push(Line::Info("the configuration says what it said before".to_owned()));
         }
@@ -126,6 +127,14 @@ impl State {
         self.parts = parts;
         self.enter_backends(Arrival::ByReload, now);
         Ok(Applied { snapshot: Some(self.rebuild()), lines })
+    }
+
+    /// A change in words, with how many clients will notice it; told before it is made.
+    fn told(&self, change: &Change) -> String {
+        let sockets = change.closes.iter().filter_map(|address| self.parts.sockets.get(address));
+        let open: usize = sockets.map(|sockets| sockets.open().count()).sum();
+        let s = if open == 1 { "" } else { "s" };
+        format!("{}; {open} connection{s} will close", change.words)
     }
 
     /// Brings the book in line with the configuration: equal key, same backend.

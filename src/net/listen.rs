@@ -7,7 +7,10 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -23,6 +26,33 @@ pub struct Sockets {
     pub address: SocketAddr,
     /// One entry a worker; all the same socket where it was inherited.
     per_worker: Vec<Arc<TcpListener>>,
+    open: Arc<OpenConnections>,
+}
+
+/// How many of the connections that came by one address are open, over all workers. They hold this
+/// and not the sockets, which must close when the address is given up.
+#[derive(Debug, Default)]
+pub struct OpenConnections(AtomicUsize);
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub struct OpenConnection(Arc<OpenConnections>);
+
+impl OpenConnections {
+    pub fn enter(self: &Arc<Self>) -> OpenConnection {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(self.clone())
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Sockets {
@@ -44,7 +74,7 @@ impl Sockets {
             let next = join_group(address).map_err(|error| explained(address, error))?;
             per_worker.push(Arc::new(next));
         }
-        Ok(Sockets { address, per_worker })
+        Ok(Sockets { address, per_worker, open: Arc::default() })
     }
 
     /// One socket that the service manager opened, shared by all `workers`.
@@ -53,7 +83,7 @@ impl Sockets {
         let address = listener.local_addr()?;
         socket2::SockRef::from(&listener).set_tcp_nodelay(true)?;
         let shared = Arc::new(listener);
-        Ok(Sockets { address, per_worker: vec![shared; workers] })
+        Ok(Sockets { address, per_worker: vec![shared; workers], open: Arc::default() })
     }
 
     /// The socket that worker `index` accepts from; nonblocking, as tokio's `from_std` wants it.
@@ -63,6 +93,11 @@ impl Sockets {
     /// If there is no such worker.
     pub fn for_worker(&self, index: usize) -> io::Result<TcpListener> {
         self.per_worker[index].try_clone()
+    }
+
+    /// The connections that came by these sockets.
+    pub fn open(&self) -> &Arc<OpenConnections> {
+        &self.open
     }
 
     /// How many workers these sockets serve.

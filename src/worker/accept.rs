@@ -26,7 +26,7 @@ use crate::{
         door::{Door, Serving},
         local::Local,
     },
-    net::stream::Stream,
+    net::{listen::OpenConnections, stream::Stream},
     observe::metrics::{Handshake, ListenerMetrics, Refusal},
     snapshot,
     worker::Vital,
@@ -42,6 +42,7 @@ const EXHAUSTED_REST: Duration = Duration::from_millis(100);
 struct Meets {
     tls: Option<Arc<ServerConfig>>,
     room: Arc<snapshot::Room>,
+    open: Arc<OpenConnections>,
     metrics: Arc<ListenerMetrics>,
 }
 
@@ -50,6 +51,7 @@ impl Meets {
         Meets {
             tls: door.tls.as_ref().map(|tls| tls.config.clone()),
             room: door.room.clone(),
+            open: door.sockets.open().clone(),
             metrics: door.site.metrics.clone(),
         }
     }
@@ -130,7 +132,7 @@ impl Post {
                 return sleep(EXHAUSTED_REST).await;
             }
         };
-        let Meets { room, metrics, .. } = self.meets.borrow().clone();
+        let Meets { room, open, metrics, .. } = self.meets.borrow().clone();
         let slot = self.local.slot;
         metrics.accepted(slot);
         let Some(source) = room.sources.enter(peer.ip(), room.max_per_source) else {
@@ -146,7 +148,7 @@ impl Post {
             () = self.door.closed() => None,
         };
         let post = self.clone();
-        let open = self.connections.enter();
+        let open = (open.enter(), self.connections.enter());
         spawn_local(async move {
             post.serve(stream, peer).await;
             metrics.closed(slot);

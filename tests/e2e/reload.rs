@@ -218,10 +218,34 @@ fn the_difference_is_told_in_words() {
     let told = daemon.command(&["reload"]);
     assert_eq!(told.code, 0, "{told:?}");
     for (origin, change) in origins.iter().zip(["removed", "added"]) {
-        let words = format!("pool app: {} {change}", origin.address());
+        let words = format!("pool app: {} {change}; 0 connections will close", origin.address());
         assert!(told.words().contains(&words), "{words} is not in {told:?}");
         daemon.wait_for_log(&words);
     }
+}
+
+#[test]
+fn a_reload_says_how_many_connections_will_close() {
+    let listener = |keys: &str| {
+        format!(
+            "[listener.web]\nbind = [\"$web\"]\n{keys}\n[[route]]\nrespond = {{ status = 204 }}\n"
+        )
+    };
+    let more = "[listener.more]\nbind = [\"$more\"]";
+    let mut daemon = Setup::of(&listener(more)).start();
+    let clients = ["web", "more", "more"].map(|name| {
+        let mut client = Client::connect(daemon.address(name));
+        assert_eq!(client.get("/").status, 204);
+        client
+    });
+    daemon.rewrite(&listener(""));
+    let told = daemon.command(&["reload"]);
+    let words = "listener more removed; 2 connections will close";
+    assert!(told.words().contains(words), "{words} is not in {told:?}");
+    daemon.wait_for_log(words);
+    let [mut stays, first, second] = clients;
+    assert!([first, second].iter_mut().all(Client::sees_close));
+    assert_eq!(stays.get("/").status, 204);
 }
 
 #[test]

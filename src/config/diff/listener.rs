@@ -1,6 +1,6 @@
 //! What changes at one listener.
 
-use super::{Changes, or_none};
+use super::{Changes, gone, or_none};
 use crate::{
     config::{
         model::{Certificate, Hsts, Limits, Listener, ListenerTimeouts, Tls},
@@ -22,8 +22,15 @@ pub(super) fn compare(changes: &mut Changes, old: &Listener, new: &Listener) {
         limits: old_limits,
         timeouts: old_timeouts,
     } = old;
-    changes.by_key("bind ", bind, &new.bind, |address| *address);
+    for gone in gone(bind, &new.bind, |address| *address) {
+        changes.note(format!("bind {gone} removed"));
+        changes.closes(&[*gone]);
+    }
+    changes.come_and_stayed("bind ", bind, &new.bind, |address| *address);
     tls(changes, old_tls.as_ref(), new.tls.as_ref());
+    if old_tls.is_some() != new.tls.is_some() {
+        changes.closes(&new.bind);
+    }
     let redirect = |port: Option<u16>| or_none(port.map(|port| format!("https:{port}")));
     changes.value("redirect", redirect(*redirect_https), redirect(new.redirect_https));
     changes.value("hsts", hsts(old_hsts.as_ref()), hsts(new.hsts.as_ref()));

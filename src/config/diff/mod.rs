@@ -7,27 +7,43 @@ use std::{
     collections::{HashMap, HashSet},
     fmt::Display,
     hash::Hash,
+    net::SocketAddr,
     time::Duration,
 };
 
 use super::{
-    model::{AccessLog, Action, Config, LogTarget, Redirect, Respond, Route},
+    model::{AccessLog, Action, Config, Listener, LogTarget, Redirect, Respond, Route},
     words::Words,
 };
 use crate::units::duration_text;
 
+/// One thing that a reload changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// A line for people.
+    pub words: String,
+    /// Connections that came by these addresses end when they have been answered. Nothing else that
+    /// a configuration says closes a client's connection.
+    pub closes: Vec<SocketAddr>,
+}
+
 /// One line a change, in the order of the file's tables; empty where both mean the same.
-pub fn diff(old: &Config, new: &Config) -> Vec<String> {
+pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     // Taken apart by name, here and below, so that a new field can't be forgotten.
     let Config { workers, drain_timeout, listeners, routes, pools, access_log, metrics, admin } =
         old;
-    let mut changes = Changes::default();
+    let mut changes = Changes { closing: closing(old, new), ..Changes::default() };
     if *workers != new.workers {
         let note = "takes effect at the next start";
         changes.line(format!("workers {workers} -> {} {note}", new.workers));
     }
     changes.duration("drain_timeout", *drain_timeout, new.drain_timeout);
-    for (old, new) in changes.by_name("listener", listeners, &new.listeners, |it| &it.name) {
+    for gone in gone(listeners, &new.listeners, |it| &it.name) {
+        changes.note(format!("listener {} removed", gone.name));
+        changes.closes(&gone.bind);
+    }
+    let name = |listener: &'_ Listener| listener.name.clone();
+    for (old, new) in changes.come_and_stayed("listener ", listeners, &new.listeners, name) {
         changes.about(format!("listener {}: ", old.name));
         listener::compare(&mut changes, old, new);
     }
@@ -111,11 +127,29 @@ fn or_none(text: Option<String>) -> String {
     text.unwrap_or_else(|| "none".to_owned())
 }
 
+/// The addresses that `new` gives up, or on which it speaks TLS where `old` did not, or the other
+/// way round. One that moves to another listener and speaks the same keeps its connections.
+fn closing(old: &Config, new: &Config) -> HashSet<SocketAddr> {
+    let spoken = |config: &Config| -> HashSet<(SocketAddr, bool)> {
+        let listeners = config.listeners.iter();
+        listeners.flat_map(|it| it.bind.iter().map(|bind| (*bind, it.tls.is_some()))).collect()
+    };
+    spoken(old).difference(&spoken(new)).map(|(address, _)| *address).collect()
+}
+
+/// What of `old` is not in `new`.
+fn gone<'a, T, K: Eq + Hash>(old: &'a [T], new: &'a [T], key: impl Fn(&'a T) -> K) -> Vec<&'a T> {
+    let after: HashSet<K> = new.iter().map(&key).collect();
+    old.iter().filter(|item| !after.contains(&key(item))).collect()
+}
+
 /// The lines so far, and what the next ones are about.
 #[derive(Default)]
 struct Changes {
     subject: String,
-    lines: Vec<String>,
+    lines: Vec<Change>,
+    /// See the function of this name.
+    closing: HashSet<SocketAddr>,
 }
 
 impl Changes {
@@ -123,12 +157,20 @@ impl Changes {
         self.subject = subject;
     }
 
-    fn line(&mut self, line: String) {
-        self.lines.push(line);
+    fn line(&mut self, words: String) {
+        self.lines.push(Change { words, closes: Vec::new() });
     }
 
     fn note(&mut self, note: impl Display) {
-        self.lines.push(format!("{}{note}", self.subject));
+        self.line(format!("{}{note}", self.subject));
+    }
+
+    /// What the last line says closes those of `addresses` that are closed at all.
+    fn closes(&mut self, addresses: &[SocketAddr]) {
+        if let Some(last) = self.lines.last_mut() {
+            let closed = addresses.iter().filter(|address| self.closing.contains(address));
+            last.closes.extend(closed);
+        }
     }
 
     fn value(&mut self, what: &str, old: impl Display, new: impl Display) {
@@ -150,11 +192,21 @@ impl Changes {
         new: &'a [T],
         key: impl Fn(&'a T) -> K,
     ) -> Vec<(&'a T, &'a T)> {
-        let before: HashMap<K, &T> = old.iter().map(|item| (key(item), item)).collect();
-        let after: HashSet<K> = new.iter().map(&key).collect();
-        for gone in old.iter().map(&key).filter(|key| !after.contains(key)) {
-            self.note(format!("{what}{gone} removed"));
+        for gone in gone(old, new, &key) {
+            self.note(format!("{what}{} removed", key(gone)));
         }
+        self.come_and_stayed(what, old, new, key)
+    }
+
+    /// As `by_key`, without what went.
+    fn come_and_stayed<'a, T, K: Eq + Hash + Display>(
+        &mut self,
+        what: &str,
+        old: &'a [T],
+        new: &'a [T],
+        key: impl Fn(&'a T) -> K,
+    ) -> Vec<(&'a T, &'a T)> {
+        let before: HashMap<K, &T> = old.iter().map(|item| (key(item), item)).collect();
         for come in new.iter().map(&key).filter(|key| !before.contains_key(key)) {
             self.note(format!("{what}{come} added"));
         }
@@ -202,7 +254,50 @@ backends = ["10.0.1.21:8080"]
     fn check(from: &str, to: &str, expected: &[&str]) {
         assert!(BEFORE.contains(from), "{from}");
         let after = BEFORE.replace(from, to);
-        assert_eq!(diff(&config(BEFORE), &config(&after)), expected);
+        let changes = diff(&config(BEFORE), &config(&after));
+        let words: Vec<&str> = changes.iter().map(|change| change.words.as_str()).collect();
+        assert_eq!(words, expected);
+    }
+
+    /// What closes connections: the words, and the addresses.
+    #[track_caller]
+    fn check_closes(from: &str, to: &str, expected: &[(&str, &[&str])]) {
+        assert!(BEFORE.contains(from), "{from}");
+        let changes = diff(&config(BEFORE), &config(&BEFORE.replace(from, to)));
+        let closing = changes.iter().filter(|change| !change.closes.is_empty());
+        let found: Vec<(&str, Vec<String>)> = closing
+            .map(|it| (it.words.as_str(), it.closes.iter().map(ToString::to_string).collect()))
+            .collect();
+        let expected: Vec<(&str, Vec<String>)> = expected
+            .iter()
+            .map(|(words, closes)| (*words, closes.iter().map(ToString::to_string).collect()))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_address_that_goes_or_speaks_otherwise_closes_its_connections() {
+        check_closes(
+            ", \"[::]:443\"",
+            "",
+            &[("listener https: bind [::]:443 removed", &["[::]:443"])],
+        );
+        let both: &[&str] = &["0.0.0.0:443", "[::]:443"];
+        check_closes(
+            "certificates = [{ cert = \"/a.crt\", key = \"/a.key\" }]",
+            "",
+            &[("listener https: TLS -> plain HTTP", both)],
+        );
+        let other = "[listener.more]\nbind = \"0.0.0.0:444\"";
+        let elsewhere = BEFORE.lines().skip(2).take(3).collect::<Vec<_>>().join("\n");
+        check_closes(&elsewhere, other, &[("listener https removed", both)]);
+    }
+
+    #[test]
+    fn an_address_that_stays_closes_none() {
+        check_closes("[listener.https]", "[listener.web]", &[]);
+        check_closes("\"10.0.1.11:8080\", ", "", &[]);
+        check_closes("/a.key", "/b.key", &[]);
     }
 
     #[test]
