@@ -246,4 +246,28 @@ mod tests {
         assert_eq!(size_text(1_500), "1500B");
         assert_eq!(share_text(0.2), "20%");
     }
+
+    #[test]
+    fn any_text_is_read_or_refused() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let pieces =
+            ["0", "1", "999", "18446744073709551615", "ms", "s", "m", "h", "d", "KiB", "TiB"];
+        let odd = ["", " ", ".", "%", "-", "+", "B", "é", "\0", "00", "99.999999"];
+        for _ in 0..50_000 {
+            let piece = |random: &mut fastrand::Rng| match random.bool() {
+                true => pieces[random.usize(..pieces.len())],
+                false => odd[random.usize(..odd.len())],
+            };
+            let text: String = (0..random.usize(..6)).map(|_| piece(&mut random)).collect();
+            if let Ok(duration) = parse_duration(&text) {
+                assert_eq!(parse_duration(&duration_text(duration)), Ok(duration), "{text}");
+            }
+            if let Ok(size) = parse_size(&text) {
+                assert_eq!(parse_size(&size_text(size)), Ok(size), "{text}");
+            }
+            if let Ok(share) = parse_share(&text) {
+                assert!((0.0..=1.0).contains(&share), "{text}");
+            }
+        }
+    }
 }

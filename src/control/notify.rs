@@ -144,4 +144,20 @@ mod tests {
     fn no_manager_is_no_trouble() {
         Notify { socket: None, watchdog: None }.ready("serves");
     }
+
+    fn any_text(random: &mut fastrand::Rng) -> String {
+        let alphabet = ['0', '1', '7', '9', '-', '+', ' ', '.', 'x', '\0', '\n', 'é'];
+        (0..random.usize(..24)).map(|_| alphabet[random.usize(..alphabet.len())]).collect()
+    }
+
+    #[test]
+    fn variables_of_any_text_are_a_time_or_nothing() {
+        let mut random = fastrand::Rng::with_seed(17);
+        for _ in 0..20_000 {
+            let text = any_text(&mut random);
+            assert_ne!(watchdog(Some(&text), Some("7"), 7), Some(Duration::ZERO), "{text:?}");
+            let ours = watchdog(Some("5"), Some(&text), 7).is_some();
+            assert_eq!(ours, text.parse() == Ok(7_u32), "{text:?}");
+        }
+    }
 }

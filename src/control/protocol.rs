@@ -166,4 +166,27 @@ mod tests {
         assert_eq!(serde_json::from_str::<Answer>(&line).unwrap(), answer);
         assert!(!line.contains('\n'));
     }
+
+    #[test]
+    fn any_bytes_are_a_request_or_refused() {
+        let mut random = fastrand::Rng::with_seed(13);
+        let sound = br#"{"command":"drain","backend":"app/127.0.0.1:80"}"#;
+        for _ in 0..20_000 {
+            let mut bytes = sound.to_vec();
+            for _ in 0..random.usize(..4) {
+                let at = random.usize(..bytes.len());
+                match random.u8(..3) {
+                    0 => bytes[at] = random.u8(..),
+                    1 => bytes.truncate(at.max(1)),
+                    _ => bytes.splice(at..at, [b'[', b'{', b'"', b'\\']).for_each(drop),
+                }
+            }
+            if let Ok(request) = serde_json::from_slice::<Request>(&bytes) {
+                let line = serde_json::to_string(&request).unwrap();
+                assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+            }
+        }
+        let deep = vec![b'['; MAX_REQUEST];
+        assert!(serde_json::from_slice::<Request>(&deep).is_err(), "no stack is spent on it");
+    }
 }

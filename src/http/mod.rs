@@ -14,6 +14,8 @@ pub mod h1;
 pub mod headers;
 pub mod local;
 pub mod proxy;
+#[cfg(test)]
+mod random_heads;
 pub mod record;
 pub mod refusal;
 pub mod route;

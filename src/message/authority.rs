@@ -106,4 +106,19 @@ mod tests {
         assert_eq!(routing_host(b"example.com."), "example.com");
         assert_eq!(routing_host(b"[::1]:80"), "[::1]");
     }
+
+    #[test]
+    fn any_bytes_are_judged() {
+        let mut random = fastrand::Rng::with_seed(9);
+        let alphabet = b"aZ0.:-_[]@%/ \0\xff";
+        for _ in 0..50_000 {
+            let byte = |random: &mut fastrand::Rng| alphabet[random.usize(..alphabet.len())];
+            let bytes: Vec<u8> = (0..random.usize(..12)).map(|_| byte(&mut random)).collect();
+            let host = routing_host(&bytes);
+            if is_valid(&bytes) {
+                assert!(host.is_ascii() && !host.contains(['@', '/', ' ']), "{host}");
+                assert!(is_valid(without_port(&bytes)), "{}", bytes.escape_ascii());
+            }
+        }
+    }
 }

@@ -157,4 +157,21 @@ mod tests {
             assert!(text.contains(&format!("inherited file descriptor {fd}")), "{text}");
         }
     }
+
+    fn any_text(random: &mut fastrand::Rng) -> String {
+        let alphabet = ['0', '1', '7', '9', '-', '+', ' ', '.', 'x', '\0', '\n', 'é'];
+        (0..random.usize(..24)).map(|_| alphabet[random.usize(..alphabet.len())]).collect()
+    }
+
+    #[test]
+    fn variables_of_any_text_are_a_number_or_refused() {
+        let mut random = fastrand::Rng::with_seed(17);
+        for _ in 0..20_000 {
+            let text = any_text(&mut random);
+            if let Ok(count) = promised(Some("42"), Some(&text), 42) {
+                assert!(count <= MOST, "{text:?}");
+            }
+            assert_eq!(promised(Some(&text), None, 42).ok(), Some(0), "{text:?}");
+        }
+    }
 }
