@@ -55,6 +55,38 @@ fn examples_hold_nothing_that_check_would_remark() {
     }
 }
 
+/// Whoever measures fills in the template; what is then left of it must load.
+#[test]
+fn the_template_of_the_measurements_loads() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/versus/proxy.toml");
+    let mut text = fs::read_to_string(file).unwrap();
+    for (placeholder, value) in [
+        ("$plain", "8080"),
+        ("$tls", "8443"),
+        ("$workers", "2"),
+        ("$upstream1", "9001"),
+        ("$upstream2", "9002"),
+        ("$cert", "/tmp/cert.pem"),
+        ("$key", "/tmp/key.pem"),
+        ("$state", "/tmp/state"),
+        ("$max_conns", "12000"),
+    ] {
+        assert!(text.contains(placeholder), "{placeholder}");
+        text = text.replace(placeholder, value);
+    }
+    assert!(!text.contains('$'), "a placeholder that no one fills in: {text}");
+
+    let config = parse(&text).unwrap_or_else(|errors| panic!("{errors}"));
+    let ports = |listener: &config::Listener| (listener.bind[0].port(), listener.tls.is_some());
+    let listeners: Vec<_> = config.listeners.iter().map(ports).collect();
+    assert_eq!(listeners, [(8080, false), (8443, true)]);
+    let backends = config.pools[0].backends.iter().map(|backend| backend.address.port());
+    assert_eq!(backends.collect::<Vec<_>>(), [9001, 9002]);
+    assert_eq!((config.workers, config.access_log), (2, None));
+    let largest_upload = 64 << 20;
+    assert!(config.listeners.iter().all(|listener| listener.limits.max_body >= largest_upload));
+}
+
 #[test]
 fn the_reference_holds_every_key_that_is_known() {
     let tree: toml::Table = reference().parse().unwrap();
