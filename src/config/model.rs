@@ -67,8 +67,10 @@ pub struct Certificate {
     pub key: PathBuf,
     /// Served when SNI is absent or matches no certificate. At most one a listener.
     pub default: bool,
-    /// Where `cert` stands in the file, to tell of a pair that can't be read.
+    /// Where `cert` stands in the file, to tell of a pair that can't be used.
     pub place: Place,
+    /// Where `key` stands.
+    pub key_place: Place,
 }
 
 /// Strict-Transport-Security (RFC 6797), sent with each answer of a TLS listener.

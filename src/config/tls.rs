@@ -69,8 +69,8 @@ fn certificate(item: &Field<'_>) -> Option<Certificate> {
     let default = table.boolean("default", false);
     let cert = file(&table, "cert");
     let key = file(&table, "key");
-    let (cert, place) = cert?;
-    Some(Certificate { cert, key: key?.0, default, place })
+    let ((cert, place), (key, key_place)) = (cert?, key?);
+    Some(Certificate { cert, key, default, place, key_place })
 }
 
 fn file(table: &Table<'_>, key: &'static str) -> Option<(PathBuf, Place)> {

@@ -16,7 +16,7 @@ use crate::{
     config::{Certificate, Config, Place, Tls},
     control::event::Line,
     net::{
-        certificates::{Pair, Stamp},
+        certificates::{Pair, PairError, Stamp},
         tls::{self, ServerTls, Tickets},
     },
     observe::{
@@ -65,7 +65,7 @@ impl Pairs {
                 Ok(pair) => {
                     pairs.insert(files, pair);
                 }
-                Err(message) => troubles.push((certificate.place, message, String::new())),
+                Err(error) => troubles.push(trouble(certificate, &error)),
             }
         }
         if troubles.is_empty() { Ok(Pairs(pairs)) } else { Err(troubles) }
@@ -164,7 +164,8 @@ pub fn look(config: &Config, pairs: &Pairs, doubts: &Doubts, tickets: &Tickets) 
             look.doubts.0.insert(files.clone(), before.clone());
             continue;
         }
-        let taken = load(files).and_then(|pair| look.take(config, files, pair, tickets));
+        let loaded = load(files).map_err(|error| error.to_string());
+        let taken = loaded.and_then(|pair| look.take(config, files, pair, tickets));
         if let Err(why) = taken {
             let doubt = Doubt::after(before, stamp);
             if doubt.told {
@@ -216,8 +217,20 @@ impl Look {
     }
 }
 
-fn load(files: &Files) -> Result<Arc<Pair>, String> {
-    Pair::load(&files.cert, &files.key).map(Arc::new).map_err(|error| error.to_string())
+fn load(files: &Files) -> Result<Arc<Pair>, PairError> {
+    Pair::load(&files.cert, &files.key).map(Arc::new)
+}
+
+/// At the place of the file at fault.
+fn trouble(certificate: &Certificate, error: &PairError) -> (Place, String, String) {
+    let of_key = error.file() == certificate.key;
+    let place = if of_key { certificate.key_place } else { certificate.place };
+    let help = if error.is_missing() {
+        "expected a PEM file; a relative path starts at the folder of this configuration"
+    } else {
+        ""
+    };
+    (place, error.to_string(), help.to_owned())
 }
 
 fn every(config: &Config) -> impl Iterator<Item = &Certificate> {

@@ -161,6 +161,7 @@ mod tests {
                 key: pair.key().to_path_buf(),
                 default: false,
                 place: Default::default(),
+                key_place: Default::default(),
             }],
             min_version: config::TlsVersion::Tls12,
         };

@@ -57,7 +57,7 @@ fn tls(changes: &mut Changes, old: Option<&Tls>, new: Option<&Tls>) {
     changes.value("min_tls", min_version.word(), new.min_version.word());
     let path = |certificate: &Certificate| certificate.cert.display().to_string();
     for (old, new) in changes.by_key("certificate ", certificates, &new.certificates, path) {
-        let Certificate { cert, key, default, place: _ } = old;
+        let Certificate { cert, key, default, place: _, key_place: _ } = old;
         let cert = cert.display();
         changes.value(&format!("certificate {cert}: key"), key.display(), new.key.display());
         changes.value(&format!("certificate {cert}: default"), default, new.default);

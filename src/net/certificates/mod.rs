@@ -154,6 +154,8 @@ fn mismatch(cert: &Path, certified: &CertifiedKey, key: &Path) -> PairError {
     )
 }
 
+const MISSING: &str = "does not exist";
+
 /// Why a pair can't be used: the file at fault, what was found and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairError {
@@ -167,13 +169,18 @@ impl PairError {
         &self.file
     }
 
+    /// Whether there is no such file.
+    pub fn is_missing(&self) -> bool {
+        self.found == MISSING
+    }
+
     fn new(file: &Path, found: impl Into<String>) -> PairError {
         PairError { file: file.to_path_buf(), found: found.into() }
     }
 
     fn unread(file: &Path, error: &io::Error) -> PairError {
         let found = match error.kind() {
-            io::ErrorKind::NotFound => "does not exist".to_owned(),
+            io::ErrorKind::NotFound => MISSING.to_owned(),
             io::ErrorKind::PermissionDenied => {
                 "can't be read: permission denied; the file must be readable by the service's user, and its directories open to it".to_owned()
             }

@@ -21,6 +21,7 @@ fn listener(pairs: &[Arc<Pair>], default: Option<usize>) -> config::Tls {
         key: pair.key().to_path_buf(),
         default: default == Some(index),
         place: Default::default(),
+        key_place: Default::default(),
     };
     config::Tls {
         certificates: pairs.iter().enumerate().map(certificate).collect(),
