@@ -44,7 +44,7 @@ fn every_example_loads_and_says_what_it_is_for() {
 #[test]
 fn examples_hold_nothing_that_check_would_remark() {
     // One shows, and says so, what passive watching is.
-    let meant = "pool old: no `health`: watched passively only";
+    let meant = "pool old: no `health`: watched passively only; `health = {}` adds probes";
     for entry in fs::read_dir(folder().join("examples")).unwrap() {
         let path = entry.unwrap().path();
         let loaded = config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));

@@ -77,6 +77,11 @@ impl Diagnostic {
         self
     }
 
+    /// Whether it begins behind a byte of the text.
+    pub(super) fn is_behind(&self, byte: usize) -> bool {
+        self.place.is_some_and(|place| place.start > byte)
+    }
+
     fn repeats(&self, other: &Diagnostic) -> bool {
         let start = |diagnostic: &Diagnostic| diagnostic.place.map(|place| place.start);
         self.message == other.message && start(self) == start(other)

@@ -112,13 +112,14 @@ fn binds(table: &Table<'_>) -> Vec<(SocketAddr, Place)> {
 }
 
 fn bind(item: &Field<'_>) -> Option<(SocketAddr, Place)> {
-    let address = item.judge(name::address(item.text()?))?;
+    let text = item.judge(item.as_text().ok_or_else(|| name::NO_ADDRESS.to_owned()))?;
+    let address = item.judge(name::address(text))?;
     Some((address, item.place()))
 }
 
 fn redirect(table: &Table<'_>) -> Option<WrittenRedirect> {
     let field = table.field("redirect")?;
-    let port = match field.text()? {
+    let port = match field.as_text().unwrap_or_default() {
         "https" => None,
         text => Some(field.judge(https_port(text))?),
     };

@@ -47,6 +47,11 @@ use reader::{Findings, Shape, Table};
 /// A larger file is no configuration.
 const LARGEST_FILE: u64 = 4 << 20;
 
+/// The next step where the default, or what was typed, leads nowhere.
+const NAME_ANOTHER: &str = "write one there, or name yours with --config FILE";
+
+const OPEN_IT: &str = "it must be readable by this user, and its directories open to it";
+
 /// A configuration, and the text it came from: what a later error needs to show its place.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -61,7 +66,13 @@ pub fn load(path: &Path) -> Result<Loaded, Errors> {
         Errors::new(source, vec![Diagnostic::of_file(message).help(help)])
     };
     let bytes = read_bounded(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => whole_file("there is no such file".to_owned(), ""),
+        io::ErrorKind::NotFound => whole_file("there is no such file".to_owned(), NAME_ANOTHER),
+        io::ErrorKind::PermissionDenied => {
+            whole_file("can't be read: permission denied".to_owned(), OPEN_IT)
+        }
+        io::ErrorKind::IsADirectory => {
+            whole_file("this is a directory".to_owned(), "expected the file itself")
+        }
         _ => whole_file(format!("can't be read: {error}"), ""),
     })?;
     if bytes.len() as u64 > LARGEST_FILE {
@@ -77,12 +88,15 @@ pub fn load(path: &Path) -> Result<Loaded, Errors> {
 /// The number of cores, the default of `workers`, is all it takes from outside.
 pub fn parse(text: &str, file: &Path) -> Result<Config, Errors> {
     let (tree, syntax) = DeTable::parse_recoverable(text);
-    let syntax: Vec<Diagnostic> = syntax.iter().map(syntax_error).collect();
+    let last = unclosed_array(&syntax).unwrap_or(text.len());
+    let syntax = syntax.iter().map(|error| syntax_error(text, error));
+    let syntax: Vec<Diagnostic> = syntax.filter(|error| !error.is_behind(last)).collect();
     let folder = file.parent().unwrap_or(Path::new(""));
     let findings = Findings::new(folder, !syntax.is_empty());
     let top = Table::new(tree.get_ref(), Place::default(), &top::TOP, &findings);
     let config = whole::read(&top);
-    let found = findings.into_list();
+    let mut found = findings.into_list();
+    found.retain(|error| !error.is_behind(last));
     if syntax.is_empty() && found.is_empty() {
         return Ok(config);
     }
@@ -130,16 +144,33 @@ fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Errors {
     Errors::new(source, vec![diagnostic.help("expected a text file in UTF-8")])
 }
 
-fn syntax_error(error: &toml::de::Error) -> Diagnostic {
+const UNCLOSED_ARRAY: &str = "unexpected `=` in array";
+
+/// Where an array shows that it was never closed: it takes the rest of the file for its items, and
+/// no error behind that place would be one of the file as it was meant.
+fn unclosed_array(errors: &[toml::de::Error]) -> Option<usize> {
+    let unclosed = errors.iter().find(|error| error.message().starts_with(UNCLOSED_ARRAY))?;
+    Some(unclosed.span()?.start)
+}
+
+fn syntax_error(text: &str, error: &toml::de::Error) -> Diagnostic {
     let (message, expected) = match error.message().split_once(", expected ") {
         Some((message, "nothing")) => (message, String::new()),
         Some((message, expected)) => (message, format!("expected {expected}")),
         None => (error.message(), String::new()),
     };
+    let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
     let help = match message {
+        "duplicate key" if before.ends_with("[[") => {
+            "it stands above as one [table]: write [[ and ]] there, too".to_owned()
+        }
         "duplicate key" => "a key or a [table] stands once: put both into one".to_owned(),
         "string values must be quoted" | "invalid float" | "invalid datetime" => {
             "a text stands in quotes, such as \"0.0.0.0:80\" or \"5s\"".to_owned()
+        }
+        UNCLOSED_ARRAY => "the array before it lacks its `]`".to_owned(),
+        "invalid basic string" if expected == "expected `\"`" => {
+            "the text lacks its closing quote".to_owned()
         }
         _ => expected,
     };

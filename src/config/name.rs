@@ -1,6 +1,6 @@
 //! What may stand as a name, a host, a path or an address: text in, meaning or expectation out.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::model::HostMatch;
 
@@ -156,20 +156,29 @@ pub(super) fn location(text: &str) -> Result<&str, String> {
     Ok(text)
 }
 
+/// What is expected where an address has to stand.
+pub(super) const NO_ADDRESS: &str =
+    r#"expected an IP address and a port such as "10.0.1.11:8080" or "[2001:db8::1]:8080""#;
+
 /// An IP address and a port above 0; IPv6 in brackets.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    const EXPECTED: &str =
-        r#"expected an IP address and a port such as "10.0.1.11:8080" or "[2001:db8::1]:8080""#;
+    const EXPECTED: &str = NO_ADDRESS;
     match text.parse::<SocketAddr>() {
         Ok(address) if address.port() == 0 => {
             Err(format!("{EXPECTED}; a port is a number from 1 to 65535"))
         }
         Ok(address) => Ok(address),
-        Err(_) if text.starts_with(':') => Err(format!(
-            "{EXPECTED}; for every address write \"0.0.0.0{text}\", \"[::]{text}\" or both"
-        )),
-        Err(_) if text.parse::<std::net::IpAddr>().is_ok() => {
+        Err(_) if every_address(text).is_some() => {
+            let port = every_address(text).unwrap_or_default();
+            Err(format!(
+                "{EXPECTED}; for every address write \"0.0.0.0:{port}\", \"[::]:{port}\" or both"
+            ))
+        }
+        Err(_) if text.parse::<Ipv4Addr>().is_ok() => {
             Err(format!("{EXPECTED}; the port is missing"))
+        }
+        Err(_) if text.parse::<Ipv6Addr>().is_ok() => {
+            Err(format!("{EXPECTED}; IPv6 stands in brackets, with its port behind them"))
         }
         Err(_) if text.contains("://") => Err(format!("{EXPECTED}; without a scheme")),
         Err(_) if names_a_host(text) => {
@@ -177,6 +186,11 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
         }
         Err(_) => Err(EXPECTED.to_owned()),
     }
+}
+
+/// The port of `:443` or `*:443`, as other programs write "on every address".
+fn every_address(text: &str) -> Option<u16> {
+    text.strip_prefix('*').unwrap_or(text).strip_prefix(':')?.parse().ok()
 }
 
 fn names_a_host(text: &str) -> bool {

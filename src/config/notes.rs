@@ -42,7 +42,7 @@ fn of_pool(config: &Config, pool: &Pool) -> Vec<String> {
     match (&pool.health, pool.passive.fall) {
         (Some(_), _) => {}
         (None, 0) => note("no `health` and `passive` turned off: not watched at all"),
-        (None, _) => note("no `health`: watched passively only"),
+        (None, _) => note("no `health`: watched passively only; `health = {}` adds probes"),
     }
     if pool.backends.iter().all(|backend| backend.backup) {
         note("every backend is a `backup`: they serve as if none were");
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn a_pool_without_probes() {
         let pool = "[pool.app]\nbackends = [\"10.0.1.11:80\"]\n";
-        let note = "pool app: no `health`: watched passively only";
+        let note = "pool app: no `health`: watched passively only; `health = {}` adds probes";
         check(&format!("{LISTENER}{pool}"), &[note]);
         let note = "pool app: no `health` and `passive` turned off: not watched at all";
         check(&format!("{LISTENER}{pool}passive = {{ fall = 0 }}"), &[note]);

@@ -4,7 +4,7 @@
 //! caller takes the default, which nobody sees, since a file with errors yields no `Config`.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     path::{Path, PathBuf},
 };
 
@@ -24,21 +24,26 @@ pub(super) struct Findings<'a> {
     /// Where relative paths start.
     pub folder: &'a Path,
     /// Part of the file could not be read, so what is missing may well be there.
-    pub broken: bool,
+    broken: Cell<bool>,
 }
 
 impl<'a> Findings<'a> {
     pub fn new(folder: &'a Path, broken: bool) -> Findings<'a> {
-        Findings { folder, broken, list: RefCell::default() }
+        Findings { folder, broken: Cell::new(broken), list: RefCell::default() }
     }
 
     pub fn add(&self, diagnostic: Diagnostic) {
         self.list.borrow_mut().push(diagnostic);
     }
 
+    /// A part of the file is passed over, and that it is wrong is told.
+    fn skip(&self) {
+        self.broken.set(true);
+    }
+
     /// Tells of something that isn't there, unless it may have stood in a broken part.
     pub fn missing(&self, diagnostic: Diagnostic) {
-        if !self.broken {
+        if !self.broken.get() {
             self.add(diagnostic);
         }
     }
@@ -71,11 +76,15 @@ impl<'a> Table<'a> {
         findings: &'a Findings<'a>,
     ) -> Table<'a> {
         let table = Table { entries, shape, place, findings };
-        for key in entries.keys() {
-            let known = shape.keys.contains(&key.get_ref().as_ref());
-            if !known {
-                table.unknown(key.get_ref(), key.span().into());
+        for (key, value) in entries {
+            if shape.keys.contains(&key.get_ref().as_ref()) {
+                continue;
             }
+            if shape.name.is_empty() && value.get_ref().is_table() {
+                // Such as [upstream.app], which would have been the pool that a route leads to.
+                findings.skip();
+            }
+            table.unknown(key.get_ref(), key.span().into());
         }
         table
     }
@@ -220,6 +229,17 @@ impl<'a> Field<'a> {
         let Some(entries) = self.judge(self.value.get_ref().as_table().ok_or(expected)) else {
             return Vec::new();
         };
+        let nameless = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+            let key: &std::borrow::Cow<'_, str> = key.get_ref();
+            !value.get_ref().is_table() && shape.keys.contains(&key.as_ref())
+        };
+        if entries.iter().any(nameless) {
+            self.findings.skip();
+            let message = format!("[{}] without a name", self.key);
+            let help = format!("expected {}, with a name of your choice", shape.name);
+            self.findings.add(Diagnostic::at(self.key_place, message).help(help));
+            return Vec::new();
+        }
         let fields = entries.iter();
         fields.map(|(key, value)| Field::new(key, value, self.findings)).collect()
     }

@@ -72,6 +72,7 @@ fn values_of_the_wrong_kind() {
         ("passive = { count_5xx = \"yes\" }", "14:25", "`yes` is no value", "true or false"),
         ("passive = 3", "14:11", "3 is no value for `passive`", "expected a table"),
         ("[route]\npool = \"app\"", "14:2", "duplicate key", "stands once"),
+        ("[pool.b]\nbackends = [\"10.0.1.11:80\"]\n[[pool.b]]", "16:8", "duplicate key", "[["),
         ("[metrics]", "14:1", "`bind` is missing", "127.0.0.1:9180"),
         ("[access_log]\nto = \"\"", "15:6", "`` is no value for `to`", "path of a file"),
     ]);
@@ -242,14 +243,60 @@ fn what_may_have_stood_in_a_broken_part_is_not_missed() {
 }
 
 #[test]
+fn addresses_as_other_programs_write_them() {
+    let bind = |text: &str| told(&RIGHT.replacen("\"0.0.0.0:443\"", text, 1));
+    for (written, help) in [
+        ("\":443\"", r#"write "0.0.0.0:443", "[::]:443" or both"#),
+        ("\"*:443\"", r#"write "0.0.0.0:443", "[::]:443" or both"#),
+        ("\"::1:443\"", "IPv6 stands in brackets"),
+        ("\"10.0.1.11\"", "the port is missing"),
+        ("443", "expected an IP address and a port"),
+    ] {
+        let told = bind(written);
+        assert!(told.contains(help), "{written}: {told}");
+        assert_eq!(told.matches("e.toml:").count(), 1, "{told}");
+    }
+}
+
+#[test]
+fn a_table_that_was_not_understood_is_not_missed() {
+    let without_pool = RIGHT.split("[pool.app]").next().unwrap_or_default();
+    for (written, message) in [
+        ("[upstream.app]\n", "e.toml:12:2: unknown key `upstream`\n"),
+        ("[pool]\nbackends = [\"10.0.1.11:80\"]\n", "e.toml:12:2: [pool] without a name\n"),
+    ] {
+        let told = told(&format!("{without_pool}{written}"));
+        assert!(told.starts_with(message), "{told}");
+        assert_eq!(told.matches("e.toml:").count(), 1, "{told}");
+    }
+}
+
+#[test]
+fn a_redirect_is_not_blamed_for_the_address_it_leads_to() {
+    let wrong = RIGHT.replacen("0.0.0.0:443", "0.0.0.0", 1);
+    let told = told(&wrong.replacen("80\"\n", "80\"\nredirect = \"https\"\n", 1));
+    assert!(told.contains("e.toml:2:8: `0.0.0.0` is no value for `bind`"), "{told}");
+    assert_eq!(told.matches("e.toml:").count(), 1, "{told}");
+}
+
+#[test]
+fn an_array_that_is_never_closed_is_one_error() {
+    let told = told("[pool.a]\nbackends = [\n\"10.0.1.11:80\",\nmax_idle = 5\n[pool.b]\nx = 1\n");
+    assert!(told.contains("the array before it lacks its `]`"), "{told}");
+    assert_eq!(told.matches("e.toml:").count(), 1, "{told}");
+}
+
+#[test]
 fn a_file_that_is_missing_or_no_text() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("e.toml");
-    assert!(load(&path).unwrap_err().to_string().contains("there is no such file"));
+    let missing = load(&path).unwrap_err().to_string();
+    assert!(missing.contains("there is no such file"), "{missing}");
+    assert!(missing.contains("name yours with --config FILE"), "{missing}");
     std::fs::write(&path, b"a = 1\nb = \xff").unwrap();
     assert!(load(&path).unwrap_err().to_string().contains("e.toml:2:5: this is no UTF-8"));
     let error = load(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("can't be read"), "{error}");
+    assert!(error.contains("this is a directory"), "{error}");
 }
 
 #[test]

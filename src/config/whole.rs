@@ -102,9 +102,13 @@ fn no_address_twice(
 
 /// `redirect = "https"` leads to the port of the one TLS listener, or to 443 among several.
 fn choose_https_ports(findings: &Findings<'_>, listeners: &mut [WrittenListener]) {
-    let tls = listeners.iter().filter(|written| written.listener.tls.is_some());
+    let tls = || listeners.iter().filter(|written| written.listener.tls.is_some());
     let mut ports: Vec<u16> =
-        tls.flat_map(|written| written.listener.bind.iter().map(SocketAddr::port)).collect();
+        tls().flat_map(|written| written.listener.bind.iter().map(SocketAddr::port)).collect();
+    if ports.is_empty() && tls().next().is_some() {
+        // That its `bind` can't be read is told already.
+        return;
+    }
     ports.sort_unstable();
     ports.dedup();
     let chosen = match ports.as_slice() {

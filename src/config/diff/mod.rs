@@ -34,8 +34,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         old;
     let mut changes = Changes { closing: closing(old, new), ..Changes::default() };
     if *workers != new.workers {
-        let note = "takes effect at the next start";
-        changes.line(format!("workers {workers} -> {} {note}", new.workers));
+        changes.line(format!("workers {workers} -> {}", new.workers));
     }
     changes.duration("drain_timeout", *drain_timeout, new.drain_timeout);
     for gone in gone(listeners, &new.listeners, |it| &it.name) {
@@ -358,7 +357,7 @@ backends = ["10.0.1.21:8080"]
 
     #[test]
     fn the_top_of_the_file() {
-        check("workers = 4", "workers = 8", &["workers 4 -> 8 takes effect at the next start"]);
+        check("workers = 4", "workers = 8", &["workers 4 -> 8"]);
         check(
             "[pool.blue]",
             "[metrics]\nbind = \"127.0.0.1:9180\"\n[access_log]\n[pool.blue]",
