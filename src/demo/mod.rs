@@ -20,7 +20,7 @@ use std::{
     error::Error,
     io::{self, Write},
     net::SocketAddr,
-    path::PathBuf,
+    path::{self, Path, PathBuf},
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
 };
@@ -158,16 +158,34 @@ fn welcome(doors: &Doors, backends: &[SocketAddr], folder: &Folder, notes: &[Str
 
 /// What the printed commands name.
 struct Places {
-    program: String,
+    program: PathBuf,
     config: PathBuf,
     certificate: PathBuf,
 }
 
 impl Places {
     fn of(folder: &Folder) -> Places {
-        let program = env::args().next().unwrap_or_else(|| "equipoise".to_owned());
-        Places { program, config: folder.config(), certificate: folder.certificate() }
+        let typed = env::args_os().next().unwrap_or_else(|| "equipoise".into());
+        Places {
+            program: from_anywhere(Path::new(&typed)),
+            config: folder.config(),
+            certificate: folder.certificate(),
+        }
     }
+}
+
+/// The other terminal may stand in another folder. What was found by PATH is found there, too.
+fn from_anywhere(program: &Path) -> PathBuf {
+    let found_by_path = program.components().count() == 1;
+    let absolute = if found_by_path { None } else { path::absolute(program).ok() };
+    absolute.unwrap_or_else(|| program.to_owned())
+}
+
+/// A path as one word of a shell.
+fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,@".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn welcome_text(
@@ -178,7 +196,7 @@ fn welcome_text(
 ) -> String {
     let Doors { https, http, metrics } = doors;
     let Places { program, config, certificate } = places;
-    let (config, certificate) = (config.display(), certificate.display());
+    let (program, config, certificate) = (word(program), word(config), word(certificate));
     let all: Vec<String> = backends.iter().map(ToString::to_string).collect();
     let patient = &all[all.len() / 2];
     let started = [
@@ -186,7 +204,7 @@ fn welcome_text(
         ("http", format!("http://localhost:{}  redirects to https", http.port())),
         ("backends", all.join("  ")),
         ("metrics", format!("http://{metrics}/metrics")),
-        ("config", config.to_string()),
+        ("config", config.clone()),
         (
             "load",
             format!(
@@ -206,7 +224,8 @@ fn welcome_text(
     let row = |(name, value): (&str, String)| [name.to_owned(), value];
     let notes: String = notes.iter().map(|note| format!("{note}\n")).collect();
     format!(
-        "{notes}equipoise runs before three small backends\n\n{}\nin another terminal\n\n{}\n",
+        "{notes}equipoise runs before three small backends\n\n{}\nin another terminal\n\n{}\n\
+         each backend's port, verdict and requests\n\n",
         columns(started.map(row)),
         columns(typed.map(row)),
     )
@@ -217,11 +236,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn printed_commands_work_in_any_folder_and_shell() {
+        assert_eq!(from_anywhere(Path::new("equipoise")), Path::new("equipoise"));
+        assert!(from_anywhere(Path::new("target/debug/equipoise")).is_absolute());
+        assert_eq!(word(Path::new("/tmp/d-1/demo.crt")), "/tmp/d-1/demo.crt");
+        assert_eq!(word(Path::new("/it's a/b")), r"'/it'\''s a/b'");
+    }
+
+    #[test]
     fn the_table_holds_addresses_commands_and_what_was_taken() {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let doors = Doors { https: local(8444), http: local(8080), metrics: local(9180) };
         let places = Places {
-            program: "equipoise".to_owned(),
+            program: "/my house/equipoise".into(),
             config: "/tmp/d/equipoise.toml".into(),
             certificate: "/tmp/d/demo.crt".into(),
         };
@@ -232,7 +259,7 @@ mod tests {
             "port 8443 is taken: using 8444\n",
             "  curl --cacert /tmp/d/demo.crt https://127.0.0.1:8444/\n",
             "  curl -X POST http://127.0.0.1:9102/sick\n",
-            "  equipoise check -c /tmp/d/equipoise.toml\n",
+            "  '/my house/equipoise' check -c /tmp/d/equipoise.toml\n",
         ] {
             assert!(text.contains(expected), "{expected} is not in\n{text}");
         }
