@@ -95,11 +95,11 @@ fn unreachable(socket: &Path, error: &io::Error) -> Trouble {
     let words = match error.kind() {
         io::ErrorKind::NotFound => format!(
             "no daemon listens on {socket}: there is no such socket; see `systemctl status \
-             equipoise`, or name its socket with --socket"
+             equipoise`, or name its configuration with --config or its socket with --socket"
         ),
         io::ErrorKind::ConnectionRefused => format!(
-            "no daemon listens on {socket}: the socket was left behind by one that ended; see \
-             `systemctl status equipoise`"
+            "no daemon listens on {socket}: it was left behind by one that ended, or is no \
+             socket; see `systemctl status equipoise`"
         ),
         io::ErrorKind::PermissionDenied => {
             format!("{socket} is not open to this user: use sudo, or the service's own user")

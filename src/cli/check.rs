@@ -1,11 +1,11 @@
 //! The configuration, and the certificates it names, looked at as the daemon would; nothing is
 //! bound and nobody is asked.
 
-use std::{path::Path, time::SystemTime};
+use std::{fs, io, path::Path, time::SystemTime};
 
 use crate::{
     cli::status::counted,
-    config::{self, Config, Errors, Loaded, Place, Tls},
+    config::{self, Config, Errors, Loaded, LogTarget, Place, Tls},
     control::certificates::Pairs,
     net::tls::{self, Tickets, TlsError},
 };
@@ -31,6 +31,7 @@ pub fn check(path: &Path, now: SystemTime) -> Result<Report, Errors> {
         return Err(found(refusals));
     }
     let mut warnings = config::notes(&config);
+    warnings.extend(missing_log_folder(&config));
     warnings.extend(pairs.warnings(now).iter().map(|line| line.text().to_owned()));
     Ok(Report { warnings, summary: summary(path, &config) })
 }
@@ -55,6 +56,18 @@ fn place(tls: &Tls, error: &TlsError) -> Place {
     at_fault.map_or_else(Place::default, |certificate| certificate.place)
 }
 
+/// No error: the service manager may make the folder at the start (`LogsDirectory=`).
+fn missing_log_folder(config: &Config) -> Option<String> {
+    let LogTarget::File(path) = &config.access_log.as_ref()?.to else {
+        return None;
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty())?;
+    let found = fs::metadata(folder).map_err(|error| error.kind());
+    let words = "does not exist, and the daemon can't start without it";
+    (found.err()? == io::ErrorKind::NotFound)
+        .then(|| format!("access log: the folder {} {words}", folder.display()))
+}
+
 fn summary(path: &Path, config: &Config) -> String {
     let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let backends = config.pools.iter().map(|pool| pool.backends.len()).sum();
@@ -69,8 +82,6 @@ fn summary(path: &Path, config: &Config) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     const CONFIG: &str = r#"
@@ -124,6 +135,34 @@ backends = ["127.0.0.1:9101", "127.0.0.1:9102"]
         let text = check_with(&cert, &key).err().unwrap();
         assert!(text.contains("equipoise.toml:4:"), "{text}");
         assert!(text.contains("names no host"), "{text}");
+    }
+
+    #[test]
+    fn each_file_of_a_pair_is_shown_at_its_place() {
+        let (cert, _) = pair(&["localhost"]);
+        let text = check_with(&cert, "nonsense").err().unwrap();
+        assert!(text.contains("equipoise.toml:4:41: "), "{text}");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("equipoise.toml");
+        fs::write(&file, CONFIG).unwrap();
+        let text = check(&file, SystemTime::now()).err().unwrap().to_string();
+        assert!(text.contains("equipoise.toml:4:26: "), "{text}");
+        assert!(text.contains("starts at the folder of this configuration"), "{text}");
+    }
+
+    #[test]
+    fn a_log_without_a_folder_is_remarked() {
+        let config = |to: &str| {
+            let text = format!("[listener.a]\nbind = \"127.0.0.1:80\"\n[access_log]\nto = {to:?}");
+            config::parse(&text, Path::new("e.toml")).unwrap_or_else(|errors| panic!("{errors}"))
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("none/access.log").display().to_string();
+        let there = folder.path().join("access.log").display().to_string();
+        assert!(missing_log_folder(&config(&missing)).unwrap().contains("none does not exist"));
+        for fine in [there.as_str(), "access.log", "stdout"] {
+            assert_eq!(missing_log_folder(&config(fine)), None, "{fine}");
+        }
     }
 
     #[test]

@@ -177,9 +177,9 @@ fn access_log(config: &Config, held: &Held) -> Result<Option<Arc<AccessLog>>, St
     let Some(wanted) = &config.access_log else {
         return Ok(None);
     };
-    let (to, name) = match &wanted.to {
-        LogTarget::Stdout => (Target::Stdout, "stdout".to_owned()),
-        LogTarget::File(path) => (Target::File(path.clone()), path.display().to_string()),
+    let to = match &wanted.to {
+        LogTarget::Stdout => Target::Stdout,
+        LogTarget::File(path) => Target::File(path.clone()),
     };
     let format = match wanted.format {
         LogFormat::Json => Format::Json,
@@ -189,7 +189,7 @@ fn access_log(config: &Config, held: &Held) -> Result<Option<Arc<AccessLog>>, St
     match AccessLog::start(to, format, wanted.queue, lost) {
         Ok(log) => Ok(Some(Arc::new(log))),
         Err(error) => Err(format!(
-            "access log {name} can't be written: {error}; its folder must exist and be writable by \
+            "the access log can't be written: {error}; its folder must exist and be writable by \
              the service's user"
         )),
     }
