@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     http::{
         door::Door,
-        h1::client::{Client, NoRequest},
+        h1::client::{Client, NoRequest, Waited},
         headers,
         local::Local,
         proxy::{self, Exchange, Next},
@@ -24,7 +24,8 @@ const CLOSING_GRACE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub struct Ends {
     pub peer: SocketAddr,
-    pub local: SocketAddr,
+    /// The listener's.
+    pub port: u16,
 }
 
 /// Serves an accepted connection to its end.
@@ -34,8 +35,10 @@ pub async fn serve(stream: Stream, ends: Ends, door: Rc<Door>, local: Rc<Local>)
     loop {
         let timeouts = door.serving().site.timeouts;
         let idle = if served == 0 { timeouts.header } else { timeouts.keep_alive };
-        if !client.await_request(idle, door.closed(), CLOSING_GRACE).await {
-            return client.close().await;
+        match client.await_request(idle, door.closed(), CLOSING_GRACE).await {
+            Waited::Request => {}
+            Waited::Nothing => return client.close().await,
+            Waited::Gone => return,
         }
         served += 1;
         match serve_one(&mut client, ends, &door, &local, served).await {
@@ -69,7 +72,7 @@ async fn serve_one(
         address: ends.peer.ip().to_canonical(),
         trusted,
         tls: site.is_tls(),
-        port: ends.local.port(),
+        port: ends.port,
     };
     let last = served >= site.limits.max_requests;
     let mut exchange =

@@ -59,6 +59,7 @@ impl Meets {
 
 /// An address that we accept on.
 pub struct Post {
+    port: u16,
     door: Rc<Door>,
     meets: RefCell<Meets>,
     local: Rc<Local>,
@@ -75,8 +76,9 @@ impl Post {
         connections: Rc<Connections>,
     ) -> io::Result<Rc<Post>> {
         let listener = TcpListener::from_std(meets.sockets.for_worker(worker)?)?;
+        let port = meets.sockets.address.port();
         let meets = RefCell::new(Meets::of(meets));
-        let post = Rc::new(Post { door: Rc::new(door), meets, local, connections });
+        let post = Rc::new(Post { port, door: Rc::new(door), meets, local, connections });
         // Whoever accepts counts as a connection: a drain that ended before what is queued has been
         // taken would reset it.
         let open = post.connections.enter();
@@ -157,13 +159,10 @@ impl Post {
     }
 
     async fn serve(&self, tcp: TcpStream, peer: SocketAddr) {
-        let Ok(local_address) = tcp.local_addr() else {
-            return;
-        };
         let Some(stream) = self.handshake(tcp).await else {
             return;
         };
-        let ends = Ends { peer, local: local_address };
+        let ends = Ends { peer, port: self.port };
         connection::serve(stream, ends, self.door.clone(), self.local.clone()).await;
     }
 

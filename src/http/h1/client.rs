@@ -40,6 +40,16 @@ pub struct Client {
     pub timer: Timer,
 }
 
+/// What came of waiting for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    Request,
+    /// The client has left.
+    Gone,
+    /// The time ran out.
+    Nothing,
+}
+
 /// Why no request came.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NoRequest {
@@ -54,23 +64,24 @@ impl Client {
         Client { side, timer: Timer::new(Instant::now() + LINGER) }
     }
 
-    /// Waits for the first byte of a request; `false` when none comes: the client left, the time
-    /// ran out, or `until` came first and then `grace` passed without one.
+    /// Waits for the first byte of a request. `until` may come first: then a request is waited for
+    /// no longer than `grace`.
     pub async fn await_request(
         &mut self,
         idle: Duration,
         until: impl Future<Output = ()>,
         grace: Duration,
-    ) -> bool {
+    ) -> Waited {
         if !self.side.input.is_empty() {
-            return true;
+            return Waited::Request;
         }
         let mut deadline = Instant::now() + idle;
         let mut until = pin!(until);
         let mut waits = true;
         poll_fn(|context| {
             if let Poll::Ready(read) = self.side.poll_fill_lazily(context) {
-                return Poll::Ready(matches!(read, Ok(1..)));
+                let came = matches!(read, Ok(1..));
+                return Poll::Ready(if came { Waited::Request } else { Waited::Gone });
             }
             if waits && until.as_mut().poll(context).is_ready() {
                 // What crosses our close on the wire would be lost without a reply: whoever has a
@@ -78,7 +89,7 @@ impl Client {
                 waits = false;
                 deadline = deadline.min(Instant::now() + grace);
             }
-            self.timer.poll(context, deadline).map(|()| false)
+            self.timer.poll(context, deadline).map(|()| Waited::Nothing)
         })
         .await
     }
