@@ -129,7 +129,7 @@ fn a_backup_answers_only_while_the_others_are_down() {
         pool = "app"
         [pool.app]
         backends = ["$main", { address = "$backup", backup = true }]
-        health = { interval = "100ms", type = "tcp", rise = 1, fall = 1 }
+        health = { interval = "1s", type = "tcp", rise = 1, fall = 2 }
         "#,
     )
     .with("main", main.address())

@@ -58,7 +58,7 @@ fn assert_fails(daemon: &Daemon, answer: &Answer, status: u16, reason: &str) {
 #[test]
 fn no_request_is_lost_when_one_of_three_backends_is_killed() {
     let backends = ["a", "b", "c"].map(OriginProcess::answering);
-    let daemon = three(&backends, "health = { interval = \"100ms\", type = \"tcp\" }");
+    let daemon = three(&backends, "health = { interval = \"500ms\", type = \"tcp\" }");
     let web = daemon.address("web");
     let load = Load::new().keep_alive(web, 3).connection_a_request(web, 1);
     wait_until(DEADLINE, "each backend to answer", || {
@@ -78,8 +78,7 @@ fn no_request_is_lost_when_one_of_three_backends_is_killed() {
 fn a_stopped_backend_costs_its_timeouts_and_then_nothing() {
     const CLIENTS: usize = 3;
     let backends = ["a", "b", "c"].map(OriginProcess::answering);
-    let keys =
-        "timeouts = { first_byte = \"300ms\" }\npassive = { fall = 2, retry_after = \"10m\" }";
+    let keys = "timeouts = { first_byte = \"2s\" }\npassive = { fall = 2, retry_after = \"10m\" }";
     let daemon = three(&backends, keys);
     let web = daemon.address("web");
     let load = Load::new().keep_alive(web, CLIENTS);
@@ -198,7 +197,7 @@ fn an_answer_in_drips_ends_with_the_whole_exchange() {
             }
         }
     });
-    let daemon = single("timeouts = { whole = \"500ms\", idle = \"10s\" }", origin.address());
+    let daemon = single("timeouts = { whole = \"2s\", idle = \"10s\" }", origin.address());
     let answer = get(daemon.address("web"), "/");
     assert_eq!(answer.status, 200);
     assert!(matches!(answer.end, End::Cut(_)), "{:?}", answer.end);

@@ -56,17 +56,41 @@ fn a_sick_backend_loses_its_traffic_and_comes_back_by_curl() {
     let (sicken, heal) = (printed(&demo, "/sick"), printed(&demo, "/well"));
     let address = sicken.split("http://").nth(1).expect("an address");
     let address = address.trim_end_matches("/sick").to_owned();
+    let port = address.rsplit(':').next().expect("a port").to_owned();
     let said = |words: &str| {
         let output = demo.output();
-        output.iter().filter(|line| line.contains(&address) && line.contains(words)).count()
+        output.iter().any(|line| line.contains(&address) && line.contains(words))
     };
     assert_eq!(typed(&sicken).code, 0);
-    wait_until(DEADLINE, "the backend to go down", || said("is down") == 1);
+    wait_until(DEADLINE, "the backend to go down", || said("is down"));
+    wait_until(DEADLINE, "the live line to show it", || live(&demo, &port).1 == "down");
+    let (requests, fine) = (live(&demo, &port).0, answered(&demo));
+    wait_until(DEADLINE, "the others to answer", || answered(&demo) > fine + 30);
+    let more = live(&demo, &port).0 - requests;
+    assert!(more < 10, "{more} of at least 30 requests went to the sick one");
     assert_eq!(typed(&heal).code, 0);
-    wait_until(DEADLINE, "the backend to come back", || said("is up") == 1);
-    let live = demo.output().into_iter().rev().find(|line| line.contains("load:"));
-    let live = live.expect("the live line");
-    assert!(live.ends_with(" 0 failed"), "nobody noticed: {live}");
+    wait_until(DEADLINE, "the backend to come back", || said("is up"));
+    wait_until(DEADLINE, "its share to come back", || live(&demo, &port).0 > requests + 10);
+}
+
+/// Requests and verdict of a backend in the last live line: `9101 up 100 | … | load: 300 fine`.
+fn live(demo: &Process, port: &str) -> (u64, String) {
+    let line = last_live(demo);
+    let cell = line.split(" | ").find_map(|cell| cell.strip_prefix(&format!("{port} ")));
+    let (verdict, requests) = cell.and_then(|cell| cell.split_once(' ')).expect("a cell");
+    (requests.parse().expect("a number"), verdict.to_owned())
+}
+
+/// What the demo's own load has met so far.
+fn answered(demo: &Process) -> u64 {
+    let line = last_live(demo);
+    let words = line.split("load: ").nth(1).and_then(|load| load.split(' ').next());
+    words.and_then(|count| count.parse().ok()).expect("a number")
+}
+
+fn last_live(demo: &Process) -> String {
+    let live = demo.output().into_iter().rev().find(|line| line.contains("load: "));
+    live.expect("the live line runs")
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn logged(path: &Path, text: &str) -> String {
 #[test]
 fn promtool_has_nothing_to_say_by_promtool() {
     let origin = Origin::answering("ok");
-    let config = ONE_BACKEND.replace("backends", "health = { interval = \"100ms\" }\nbackends");
+    let config = ONE_BACKEND.replace("backends", "health = { interval = \"1s\" }\nbackends");
     let daemon = Setup::of(&config).with("origin", origin.address()).start();
     let mut client = Client::connect(daemon.address("web"));
     assert_eq!(client.get("/").status, 200);
@@ -255,7 +255,7 @@ fn status_shows_pools_and_backends() {
         pool = "app"
         [pool.app]
         backends = ["$origin", "$nobody"]
-        health = { path = "/healthz", interval = "200ms" }
+        health = { path = "/healthz", interval = "2s" }
     "#;
     let setup = Setup::of(config).with("origin", origin.address());
     let daemon = setup.with("nobody", &nobody).start();
@@ -280,7 +280,7 @@ fn status_shows_pools_and_backends() {
 #[test]
 fn the_log_names_a_verdict_that_turns() {
     let origin = Origin::answering("ok");
-    let config = ONE_BACKEND.replace("backends", "health = { interval = \"100ms\" }\nbackends");
+    let config = ONE_BACKEND.replace("backends", "health = { interval = \"1s\" }\nbackends");
     let daemon = Setup::of(&config).with("origin", origin.address()).start();
     origin.stop();
     wait_until(DEADLINE, "the backend to go down", || {

@@ -170,7 +170,8 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 pub struct Peer {
     reader: Reader<Recorded>,
     shared: Arc<Shared>,
-    open: Arc<AtomicBool>,
+    /// After the reader, whose socket is closed by then.
+    _open: OpenFlag,
     /// Which connection of the origin this is, from 0.
     pub number: usize,
 }
@@ -190,7 +191,7 @@ impl Peer {
         Peer {
             reader: Reader::new(Recorded { stream, received }),
             shared: Arc::clone(shared),
-            open,
+            _open: OpenFlag(open),
             number: connections.len() - 1,
         }
     }
@@ -283,8 +284,16 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        self.open.store(false, Ordering::SeqCst);
         self.forget();
+    }
+}
+
+/// Says that a connection is open, until it is dropped.
+struct OpenFlag(Arc<AtomicBool>);
+
+impl Drop for OpenFlag {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 
