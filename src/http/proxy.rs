@@ -162,7 +162,10 @@ async fn forward<'a>(
             Err(NoAnswer::ClientGone) => return gone(record),
             Err(NoAnswer::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
             Err(NoAnswer::Upstream { refusal, reached }) => {
-                pool.member(index).backend.failed(pool.pool.config.passive.fall);
+                // An idle connection that the backend closed says nothing of its health.
+                if reached != Reached::Stale {
+                    pool.member(index).backend.failed(pool.pool.config.passive.fall);
+                }
                 let failed = failed_try(exchange.request, content, reached);
                 if !pool.may_try_again(failed, &tried, exchange.local.slot) {
                     return fail(exchange, record, content, refusal).await;

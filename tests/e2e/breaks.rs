@@ -547,3 +547,27 @@ fn a_backend_that_never_gets_beyond_interim_answers_is_502() {
     assert_fails(&daemon, &answer, 502, "bad-response");
     wait_until(DEADLINE, "its connection to close", || origin.open_connections() == 0);
 }
+
+/// Backends of this pool are down after one failure, for longer than a test.
+const FRAGILE: &str = "backends = [\"$origin\"]\npassive = { fall = 1, retry_after = \"10m\" }";
+
+fn fragile(keys: &str, origin: SocketAddr) -> Daemon {
+    Setup::of(&config(&format!("{FRAGILE}\n{keys}"))).with("origin", origin).start()
+}
+
+#[test]
+fn an_idle_connection_that_the_backend_closed_is_no_failure_of_the_backend() {
+    // Its close crosses the second request of each connection.
+    let origin = Origin::start(|peer| {
+        if peer.request().is_some() {
+            peer.answer(200, "ok");
+            peer.request();
+        }
+    });
+    let daemon = fragile("retry = { budget = \"100%\" }", origin.address());
+    let mut client = Client::connect(daemon.address("web"));
+    for _ in 0..4 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    assert_eq!(daemon.metric(UP, &[]), 1.0);
+}
