@@ -9,10 +9,10 @@ use crate::{
     http::{
         h1::{
             body::{Body, Framing},
+            client::GivenUp,
             exchange::{self, Bounds, Cut, NoAnswer, Upload},
             pump::{Coding, Pump},
             rules::{self, RequestRules, ResponseRules},
-            timer::Elapsed,
             upstream::Upstream,
         },
         headers::{self, Connection, Inbound, Outbound},
@@ -77,7 +77,7 @@ impl<'a> Attempt<'_, 'a> {
         let begun = Instant::now();
         let connect = Upstream::connect(backend.address(), &local.buffers);
         let deadline = begun + self.bounds.upstream.connect;
-        let connected = self.exchange.client.timer.within(deadline, connect).await;
+        let connected = self.exchange.client.unless_gone(deadline, connect).await;
         self.record.connect = Some(begun.elapsed());
         let refusal = match connected {
             Ok(Ok(upstream)) => {
@@ -85,7 +85,8 @@ impl<'a> Attempt<'_, 'a> {
                 return Ok(upstream);
             }
             Ok(Err(_)) => refusal::CONNECT_FAILED,
-            Err(Elapsed) => refusal::CONNECT_TIMEOUT,
+            Err(GivenUp::Late) => refusal::CONNECT_TIMEOUT,
+            Err(GivenUp::ClientGone) => return Err(NoAnswer::ClientGone),
         };
         backend.metrics().connect_failed(local.slot);
         Err(NoAnswer::Upstream { refusal, reached: Reached::Nothing })

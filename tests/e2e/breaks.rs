@@ -571,3 +571,16 @@ fn an_idle_connection_that_the_backend_closed_is_no_failure_of_the_backend() {
     }
     assert_eq!(daemon.metric(UP, &[]), 1.0);
 }
+
+#[test]
+fn a_client_that_leaves_while_its_backend_is_reached_takes_its_request_along() {
+    let full = FullListener::new();
+    let daemon = single("timeouts = { connect = \"1m\" }", full.address);
+    let in_flight = || daemon.metric("equipoise_backend_in_flight", &[]);
+    let mut client = Client::connect(daemon.address("web"));
+    client.send(request("/"));
+    wait_until(DEADLINE, "the backend to be tried", || in_flight() == 1.0);
+    drop(client);
+    wait_until(DEADLINE, "the try to be given up", || in_flight() == 0.0);
+    assert_reason(&daemon, "client-gone");
+}
