@@ -231,10 +231,13 @@ impl<'a> Attempt<'_, 'a> {
     fn cut_off(&mut self, cut: Cut, framing: Framing) -> Next {
         self.record.cut(cut);
         match cut {
-            Cut::ClientGone | Cut::ClientStalled => return Next::Cut,
-            Cut::UpstreamTruncated | Cut::UpstreamStalled | Cut::Malformed | Cut::TookTooLong => {}
+            // Nor is a backend to blame that sends for too long: a client who reads slowly could
+            // turn it down.
+            Cut::ClientGone | Cut::ClientStalled | Cut::TookTooLong => {}
+            Cut::UpstreamTruncated | Cut::UpstreamStalled | Cut::Malformed => {
+                self.member().backend.failed(self.pool.pool.config.passive.fall);
+            }
         }
-        self.member().backend.failed(self.pool.pool.config.passive.fall);
         if framing == Framing::UntilClose {
             // A FIN would be this body's clean end: a reset tells it apart. Where the socket is
             // broken already, the client can tell as well.

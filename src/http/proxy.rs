@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use tokio::time::Instant;
+
 use crate::{
     http::{
         answers::Answer,
@@ -136,15 +138,15 @@ async fn forward<'a>(
     rules: &RequestRules,
     target: &Target<'_>,
 ) -> Next {
-    let content = match take_in_short_body(exchange, rules).await {
-        Ok(content) => content,
-        Err(NoRequest::Gone) => return gone(record),
-        Err(NoRequest::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
-    };
     let bounds = Bounds {
         upstream: pool.pool.config.timeouts,
         client_idle: exchange.serving.site.timeouts.body_idle,
         begun: record.begun,
+    };
+    let content = match take_in_short_body(exchange, rules, bounds.whole()).await {
+        Ok(content) => content,
+        Err(NoRequest::Gone) => return gone(record),
+        Err(NoRequest::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
     };
     pool.count_request();
     let mut tried = Vec::new();
@@ -187,6 +189,7 @@ pub enum Content {
 async fn take_in_short_body(
     exchange: &mut Exchange<'_>,
     rules: &RequestRules,
+    whole: Option<Instant>,
 ) -> Result<Content, NoRequest> {
     let length = match rules.framing {
         Framing::Empty => 0,
@@ -203,7 +206,7 @@ async fn take_in_short_body(
         // It comes only when the backend has said that it wants it.
         return Ok(Content::Streamed);
     }
-    client.read_body(length, exchange.serving.site.timeouts.body_idle).await?;
+    client.read_body(length, exchange.serving.site.timeouts.body_idle, whole).await?;
     Ok(Content::InHand(length))
 }
 
@@ -259,7 +262,7 @@ async fn give(
     rules: &RequestRules,
     answer: &Answer,
 ) -> Next {
-    match take_in_short_body(exchange, rules).await {
+    match take_in_short_body(exchange, rules, None).await {
         Ok(Content::InHand(length)) => exchange.client.side.input.consume(length),
         Ok(Content::Streamed) => exchange.last = true,
         Err(NoRequest::Gone) => return gone(record),

@@ -584,3 +584,69 @@ fn a_client_that_leaves_while_its_backend_is_reached_takes_its_request_along() {
     wait_until(DEADLINE, "the try to be given up", || in_flight() == 0.0);
     assert_reason(&daemon, "client-gone");
 }
+
+#[test]
+fn clients_that_are_too_slow_as_a_whole_turn_no_backend_down() {
+    let origin = Origin::start(|peer| {
+        while let Some(request) = peer.request() {
+            if request.target == "/endless" {
+                peer.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+                while peer.try_write(b"5\r\nhello\r\n") {}
+            }
+            peer.answer(200, "ok");
+        }
+    });
+    let daemon = fragile("timeouts = { whole = \"300ms\" }", origin.address());
+    let web = daemon.address("web");
+    // Too long to be read whole before a backend is asked, and short enough for it.
+    for length in [100_000, 100] {
+        let mut client = Client::connect(web);
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\nx"));
+        let answer = client.answer();
+        assert_eq!(answer.status, 504, "{answer:?}");
+        assert!(answer.text().contains("request-timeout"), "{answer:?}");
+        assert_eq!(get(web, "/").status, 200, "after {length} bytes");
+    }
+    let mut reader = Client::connect_with_small_buffer(web);
+    reader.send(request("/endless"));
+    wait_until(DEADLINE, "the answer to be cut", || {
+        daemon.metric(ERRORS, &[("reason", "request-timeout")]) == 3.0
+    });
+    assert_eq!(get(web, "/").status, 200, "after a slow reader");
+}
+
+#[test]
+fn an_answer_that_began_early_waits_for_the_rest_of_its_request() {
+    let origin = Origin::start(|peer| {
+        let Some(mut request) = peer.head() else { return };
+        peer.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n");
+        if peer.body(&mut request) {
+            peer.write("4\r\nlate\r\n0\r\n\r\n");
+        }
+        peer.hang();
+    });
+    let daemon = fragile("timeouts = { idle = \"500ms\" }", origin.address());
+    let mut client = Client::connect(daemon.address("web"));
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+    // Each step comes in time, all of them together do not.
+    for step in 1..=10 {
+        client.send(vec![b'a'; 10_000]);
+        client.set_patience(Duration::from_millis(100));
+        if step == 1 {
+            client.set_patience(DEADLINE);
+            assert_eq!(client.answer_head().status, 200);
+            assert_eq!(client.take(10).as_deref(), Ok(&b"5\r\nearly\r\n"[..]));
+        } else if step < 10 {
+            assert_eq!(client.take(1), Err(Broken::TimedOut), "step {step}");
+        }
+    }
+    client.set_patience(DEADLINE);
+    assert_eq!(client.take(14).as_deref(), Ok(&b"4\r\nlate\r\n0\r\n\r\n"[..]));
+
+    // One that keeps the rest to itself is cut, and the backend is not to blame.
+    let mut client = Client::connect(daemon.address("web"));
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+    assert!(matches!(client.answer().end, End::Cut(_)));
+    assert_reason(&daemon, "client-stalled");
+    assert_eq!(daemon.metric(UP, &[]), 1.0);
+}

@@ -146,3 +146,19 @@ fn a_client_that_takes_nothing_is_cut_off() {
     wait_until(DEADLINE, "the client to be given up", || daemon.metric(ERRORS, &stalled) == 1.0);
     wait_until(DEADLINE, "the backend's connection to close", || origin.open_connections() == 0);
 }
+
+#[test]
+fn an_answer_until_close_that_is_given_up_has_no_clean_end() {
+    let origin = Origin::start(|peer| {
+        if peer.request().is_some() {
+            peer.write("HTTP/1.1 200 OK\r\n\r\n");
+            while peer.try_write(&[b'a'; 0x10000]) {}
+        }
+    });
+    let daemon = setup("timeouts = { body_idle = \"500ms\" }", &origin).start();
+    let mut client = Client::connect_with_small_buffer(daemon.address("web"));
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    let stalled = [("reason", "client-stalled")];
+    wait_until(DEADLINE, "the client to be given up", || daemon.metric(ERRORS, &stalled) == 1.0);
+    assert_eq!(client.rest().err(), Some(Broken::Reset));
+}

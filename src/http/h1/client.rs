@@ -121,16 +121,26 @@ impl Client {
         parsed.map_err(NoRequest::Refused)
     }
 
-    /// Reads until `length` bytes are there, of a body that the buffer has room for.
-    pub async fn read_body(&mut self, length: usize, idle: Duration) -> Result<(), NoRequest> {
+    /// Reads until `length` bytes are there, of a body that the buffer has room for; `whole` is
+    /// when the time for the whole exchange runs out.
+    pub async fn read_body(
+        &mut self,
+        length: usize,
+        idle: Duration,
+        whole: Option<Instant>,
+    ) -> Result<(), NoRequest> {
         while self.side.input.filled().len() < length {
-            let deadline = Instant::now() + idle;
+            let idle = Instant::now() + idle;
+            let (deadline, late) = match whole {
+                Some(whole) if whole < idle => (whole, refusal::REQUEST_TIMEOUT),
+                _ => (idle, refusal::BODY_TIMEOUT),
+            };
             let side = &mut self.side;
             let read = poll_fn(|context| side.poll_fill(context));
             match self.timer.within(deadline, read).await {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return Err(NoRequest::Gone),
-                Err(Elapsed) => return Err(NoRequest::Refused(refusal::BODY_TIMEOUT)),
+                Err(Elapsed) => return Err(NoRequest::Refused(late)),
             }
         }
         Ok(())

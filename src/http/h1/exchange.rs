@@ -141,6 +141,29 @@ impl Upload {
         (self.in_hand || self.is_done()) && client.poll_gone(context).is_ready()
     }
 
+    /// Whether the client keeps the rest of the request to itself.
+    fn waits_for_client(&self) -> bool {
+        self.state == UploadState::Going && self.pump.waiting() == Waiting::Source
+    }
+
+    /// The time for the whole exchange ran out: a backend is not to blame for a slow client, who
+    /// could else turn it down.
+    fn took_too_long(&self) -> NoAnswer {
+        let refusal = refusal::REQUEST_TIMEOUT;
+        match self.waits_for_client() {
+            true => NoAnswer::Refused(refusal),
+            false => NoAnswer::Upstream { refusal, reached: Reached::TimedOut },
+        }
+    }
+
+    /// When something of the request last moved.
+    fn moved_at(&self) -> Instant {
+        match self.state {
+            UploadState::Done { at } => at,
+            UploadState::Going | UploadState::Cut => self.progress.at,
+        }
+    }
+
     /// Until when the request may stand as it does, and what it is then.
     fn deadline(&self, bounds: &Bounds) -> (Instant, NoAnswer) {
         let upstream = |refusal| NoAnswer::Upstream { refusal, reached: Reached::TimedOut };
@@ -172,7 +195,8 @@ impl Progress {
 }
 
 impl Bounds {
-    fn whole(&self) -> Option<Instant> {
+    /// When the time for the whole exchange runs out.
+    pub fn whole(&self) -> Option<Instant> {
         self.upstream.whole.map(|whole| self.begun + whole)
     }
 }
@@ -197,10 +221,9 @@ pub async fn next_head(
         }
         let (deadline, late) = upload.deadline(bounds);
         match bounds.whole() {
-            Some(whole) if whole < deadline => client.timer.poll(context, whole).map(|()| {
-                let (refusal, reached) = (refusal::REQUEST_TIMEOUT, Reached::TimedOut);
-                Err(NoAnswer::Upstream { refusal, reached })
-            }),
+            Some(whole) if whole < deadline => {
+                client.timer.poll(context, whole).map(|()| Err(upload.took_too_long()))
+            }
             _ => client.timer.poll(context, deadline).map(|()| Err(late)),
         }
     })
@@ -243,8 +266,13 @@ pub async fn relay(
         if upload.poll_client_gone(context, client) {
             return Poll::Ready(Err(Cut::ClientGone));
         }
+        // An answer that began early may wait for the rest of its request.
+        let stirred = progress.at.max(upload.moved_at());
         let (deadline, late) = match download.waiting() {
-            Waiting::Source => (progress.at + bounds.upstream.idle, Cut::UpstreamStalled),
+            Waiting::Source if upload.waits_for_client() => {
+                (stirred + bounds.upstream.idle, Cut::ClientStalled)
+            }
+            Waiting::Source => (stirred + bounds.upstream.idle, Cut::UpstreamStalled),
             Waiting::Sink => (progress.at + bounds.client_idle, Cut::ClientStalled),
         };
         match bounds.whole() {
