@@ -52,15 +52,15 @@ pub fn read(request: &Request) -> Result<Target<'_>, Refusal> {
     let host = host(request)?;
     let target = request.target_bytes();
     match target {
-        b"*" if request.method == Method::Options => Ok(Target {
-            authority: host.unwrap_or_default(),
-            path: "*",
-            forwarded: Forwarded::AsItCame(target),
-        }),
+        b"*" if request.method == Method::Options => Ok(asterisk(host.unwrap_or_default())),
         b"*" => Err(refusal::ASTERISK),
         [b'/', ..] => origin(host.unwrap_or_default(), target),
-        _ => absolute(target, host),
+        _ => absolute(request.method, target, host),
     }
+}
+
+fn asterisk(authority: &[u8]) -> Target<'_> {
+    Target { authority, path: "*", forwarded: Forwarded::AsItCame(b"*") }
 }
 
 fn host(request: &Request) -> Result<Option<&[u8]>, Refusal> {
@@ -87,7 +87,11 @@ fn path_of(target: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(&target[..end]).map_err(|_| refusal::BAD_TARGET)
 }
 
-fn absolute<'a>(target: &'a [u8], host: Option<&'a [u8]>) -> Result<Target<'a>, Refusal> {
+fn absolute<'a>(
+    method: Method,
+    target: &'a [u8],
+    host: Option<&'a [u8]>,
+) -> Result<Target<'a>, Refusal> {
     let rest = without_scheme(target).ok_or(refusal::BAD_TARGET)?;
     let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
@@ -96,6 +100,10 @@ fn absolute<'a>(target: &'a [u8], host: Option<&'a [u8]>) -> Result<Target<'a>, 
     }
     if host.is_some_and(|host| !host.eq_ignore_ascii_case(authority)) {
         return Err(refusal::HOST_DIFFERS);
+    }
+    if rest.is_empty() && method == Method::Options {
+        // It asks for the server as a whole (RFC 9112, section 3.2.4).
+        return Ok(asterisk(authority));
     }
     if rest.first() == Some(&b'/') {
         return origin(authority, rest);
@@ -138,6 +146,9 @@ mod tests {
         check("GET http://x HTTP/1.1|Host: x", Ok(("x", "/", "/")));
         check("GET http://x:80/ HTTP/1.0", Ok(("x:80", "/", "/")));
         check("OPTIONS * HTTP/1.1|Host: x", Ok(("x", "*", "*")));
+        check("OPTIONS http://x HTTP/1.1|Host: x", Ok(("x", "*", "*")));
+        check("OPTIONS http://x/ HTTP/1.1|Host: x", Ok(("x", "/", "/")));
+        check("OPTIONS http://x?b HTTP/1.1|Host: x", Ok(("x", "/", "/?b")));
         check("GET / HTTP/1.0", Ok(("", "/", "/")));
     }
 
