@@ -30,8 +30,8 @@ pub struct Snapshot {
     pub access_log: Option<Arc<AccessLog>>,
     pub metrics: Arc<Metrics>,
     pub phase: Phase,
-    /// Counts this generation for as long as anyone holds it.
-    pub alive: GenerationAlive,
+    /// Counts this generation for as long as anyone holds it, or a request that began under it.
+    pub alive: Arc<GenerationAlive>,
 }
 
 /// Where the process is in its life.
@@ -100,7 +100,7 @@ pub fn build(
     }
     let metrics = parts.metrics.clone();
     let access_log = parts.access_log.clone();
-    let alive = metrics.control.generation_alive();
+    let alive = Arc::new(metrics.control.generation_alive());
     Snapshot { generation, doors, pools, access_log, metrics, phase, alive }
 }
 

@@ -11,13 +11,15 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::{http::site::Site, pool::local::LocalPool};
+use crate::{http::site::Site, observe::metrics::GenerationAlive, pool::local::LocalPool};
 
 /// A site with this worker's own pools, for the length of one request.
 pub struct Serving {
     pub site: Arc<Site>,
     /// In the order that `Target::Pool` counts in.
     pub pools: Rc<Vec<LocalPool>>,
+    /// What a request holds of its generation is in memory until the request is over.
+    pub alive: Arc<GenerationAlive>,
 }
 
 /// One address, on one worker.

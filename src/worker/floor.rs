@@ -99,7 +99,11 @@ impl Floor {
         let gone = self.posts.extract_if(|address, post| !stands(address, post));
         gone.for_each(|(_, post)| post.close());
         for (address, door) in &snapshot.doors {
-            let serving = Serving { site: door.site.clone(), pools: self.pools.clone() };
+            let serving = Serving {
+                site: door.site.clone(),
+                pools: self.pools.clone(),
+                alive: snapshot.alive.clone(),
+            };
             if let Some(post) = self.posts.get(address) {
                 post.change(door, serving);
                 continue;

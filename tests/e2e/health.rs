@@ -321,6 +321,32 @@ fn a_new_backend_waits_for_its_first_probe() {
 }
 
 #[test]
+fn a_backend_that_a_reload_adds_waits_too_and_nobody_waits_for_it() {
+    let well = Mood::well().origin();
+    let (open, new) = gated();
+    let config = |backends: &str| {
+        config(&format!(
+            "backends = [{backends}]\nhealth = {{ path = \"/healthz\", interval = \"1h\", timeout = \"1m\" }}"
+        ))
+    };
+    let setup = Setup::of(&config("\"$well\"")).with("well", well.address());
+    let mut daemon = setup.with("new", new.address()).start();
+    daemon.rewrite(&config("\"$well\", \"$new\""));
+    daemon.reload();
+    assert!(daemon.is_ready(), "who serves goes on serving");
+    wait_until(DEADLINE, "its first probe to be asked", || new.received_bytes() > 0);
+    for _ in 0..10 {
+        assert_eq!(get(daemon.address("web"), "/").status, 200);
+    }
+    assert_eq!(new.requests(), 1, "the probe alone");
+    open.store(true, Ordering::SeqCst);
+    wait_until(DEADLINE, "the first probe to be in", || is_up(&daemon, &new));
+    let asked = |_| get(daemon.address("web"), "/").status;
+    assert_eq!([0; 4].map(asked), [200; 4]);
+    assert_eq!(new.requests(), 3, "its half of four");
+}
+
+#[test]
 fn a_new_backend_is_assumed_up_if_told_so() {
     let (_closed, origin) = gated();
     let keys = "backends = [\"$origin\"]\nhealth = { path = \"/healthz\", interval = \"1h\", timeout = \"1m\", start = \"assume-up\" }";

@@ -1,6 +1,7 @@
 //! A reload loses nothing, changes what it says it changes, and keeps what stays.
 
 use std::{
+    fs,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -8,7 +9,10 @@ use std::{
     thread,
 };
 
-use rustix::process::Signal;
+use rustix::{
+    fs::{CWD, FileType, Mode, mknodat},
+    process::Signal,
+};
 
 use crate::harness::{
     Authority, Client, DEADLINE, Daemon, End, Load, Origin, Setup, TlsVersions, client_config, get,
@@ -246,6 +250,60 @@ fn a_reload_says_how_many_connections_will_close() {
     let [mut stays, first, second] = clients;
     assert!([first, second].iter_mut().all(Client::sees_close));
     assert_eq!(stays.get("/").status, 204);
+}
+
+#[test]
+fn an_old_generation_lives_as_long_as_its_requests_and_no_longer() {
+    let release = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&release);
+    let origin = Origin::start(move |peer| {
+        while let Some(request) = peer.request() {
+            if request.target != "/long" {
+                peer.answer(200, "ok");
+                continue;
+            }
+            peer.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+            wait_until(DEADLINE, "the gate", || gate.load(Ordering::SeqCst));
+            peer.write("hello");
+        }
+    });
+    let mut daemon = Setup::of(&config(r#""$origin""#)).with("origin", origin.address()).start();
+    let mut idle = [0; 4].map(|_| Client::connect(daemon.address("web")));
+    assert!(idle.iter_mut().all(|client| client.get("/").text() == "ok"));
+    let mut long = Client::connect(daemon.address("web"));
+    long.send(request("/long"));
+    assert_eq!(long.answer_head().status, 200);
+    for number in 1..=10 {
+        daemon.rewrite(&format!("drain_timeout = \"{number}m\"\n{}", config(r#""$origin""#)));
+        daemon.reload();
+    }
+    let alive = |expected: f64| {
+        wait_until(DEADLINE, &format!("{expected} generations"), || {
+            daemon.metric("equipoise_generations_alive", &[]) == expected
+        });
+    };
+    // That which serves, and that of the download; idle connections hold none.
+    alive(2.0);
+    release.store(true, Ordering::SeqCst);
+    assert_eq!(long.take(10), Ok(b"hellohello".to_vec()));
+    alive(1.0);
+    assert!(idle.iter_mut().all(|client| client.get("/").text() == "ok"));
+}
+
+#[test]
+fn a_reload_that_hangs_holds_up_neither_service_nor_end() {
+    let origin = Origin::answering("ok");
+    let mut daemon = Setup::of(&config(r#""$origin""#)).with("origin", origin.address()).start();
+    // The file becomes one that nobody finishes reading, as on a file server that is gone.
+    let path = daemon.dir().join("equipoise.toml");
+    fs::remove_file(&path).expect("the test's folder is writable");
+    mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).expect("the test's folder is writable");
+    daemon.signal(Signal::HUP);
+    daemon.signal(Signal::HUP);
+    assert_eq!(get(daemon.address("web"), "/").text(), "ok");
+    assert_eq!(daemon.probe("/readyz"), Some(200));
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait_exit(), 0);
 }
 
 #[test]

@@ -50,7 +50,8 @@ pub struct CertificateExpiry {
     pub not_after: SystemTime,
 }
 
-/// Held by a snapshot for as long as it lives: `equipoise_generations_alive` counts them.
+/// Held by a snapshot, and by the requests that began under it, for as long as they live:
+/// `equipoise_generations_alive` counts them.
 #[derive(Debug)]
 pub struct GenerationAlive(Arc<AtomicU64>);
 
@@ -139,8 +140,11 @@ impl ControlMetrics {
             .with(&[], unix_seconds(last_reload.success)),
             Family::gauge("equipoise_generation", "The number of the snapshot that is published.")
                 .with(&[], count(&self.generation)),
-            Family::gauge("equipoise_generations_alive", "Snapshots still held in memory.")
-                .with(&[], count(&self.generations_alive)),
+            Family::gauge(
+                "equipoise_generations_alive",
+                "Snapshots still held in memory, by requests too.",
+            )
+            .with(&[], count(&self.generations_alive)),
         ];
         families.extend(self.certificate_families());
         families
