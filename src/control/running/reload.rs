@@ -111,7 +111,9 @@ impl Running {
     fn reload_applied(&mut self, words: Vec<String>, now: Moment) -> Answer {
         let generation = self.state.snapshot().generation;
         tracing::info!("reload applied: generation {generation} serves");
-        self.state.parts().metrics.control.reload_applied(now.wall);
+        let metrics = &self.state.parts().metrics;
+        metrics.control.reload_applied(now.wall);
+        metrics.forget();
         self.refusal = None;
         Answer::done(words)
     }

@@ -113,6 +113,15 @@ impl Metrics {
         self.access_log_lost.clone()
     }
 
+    /// Gives back the memory of names that nobody holds any more. To be called after a reload: where
+    /// nobody scrapes, nobody else would.
+    pub fn forget(&self) {
+        self.listeners.forget();
+        self.routes.forget();
+        self.pools.forget();
+        self.backends.forget();
+    }
+
     /// Every family, summed now. More of the same form may be added before [`encode`].
     pub fn families(&self) -> Vec<MetricFamily> {
         let mut families = self.control.families();
@@ -209,11 +218,16 @@ impl<K: Ord + Clone, T> Held<K, T> {
         made
     }
 
-    /// Those that somebody holds; the others are forgotten.
+    /// Those that somebody holds.
     fn all(&self) -> Vec<(K, Arc<T>)> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter().filter_map(|(key, weak)| Some((key.clone(), weak.upgrade()?))).collect()
+    }
+
+    /// A `Weak` keeps the memory of what it no longer leads to.
+    fn forget(&self) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, weak| weak.strong_count() > 0);
-        held.iter().filter_map(|(key, weak)| Some((key.clone(), weak.upgrade()?))).collect()
     }
 }
 

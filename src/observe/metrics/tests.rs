@@ -79,6 +79,24 @@ fn counts_outlive_a_reload_and_go_with_their_last_holder() {
 }
 
 #[test]
+fn a_thousand_reloads_leave_no_memory_of_the_names_before() {
+    let metrics = Metrics::new(1);
+    let stays = metrics.backend("app", "10.0.1.11:8080");
+    stays.requested(0);
+    for number in 0..1000 {
+        let name = format!("{number}");
+        drop((metrics.listener(&name), metrics.route(&name), metrics.pool(&name)));
+        drop(metrics.backend("app", &name));
+        metrics.forget();
+    }
+    let (listeners, routes) =
+        (metrics.listeners.0.lock().unwrap(), metrics.routes.0.lock().unwrap());
+    let (pools, backends) = (metrics.pools.0.lock().unwrap(), metrics.backends.0.lock().unwrap());
+    assert_eq!([listeners.len(), routes.len(), pools.len(), backends.len()], [0, 0, 0, 1]);
+    assert_eq!(stays.requests(), 1);
+}
+
+#[test]
 fn one_address_in_two_pools_is_two_backends() {
     let metrics = Metrics::new(1);
     let app = metrics.backend("app", "10.0.0.1:80");
