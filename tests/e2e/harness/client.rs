@@ -44,6 +44,15 @@ impl Client {
         Client::try_connect(address).expect("the listener takes connections")
     }
 
+    /// Takes little at a time, so that a daemon soon has to wait for it.
+    #[track_caller]
+    pub fn connect_with_small_buffer(address: SocketAddr) -> Client {
+        let client = Client::connect(address);
+        let socket = socket2::SockRef::from(client.tcp());
+        socket.set_recv_buffer_size(16 << 10).expect("a size");
+        client
+    }
+
     pub fn try_connect(address: SocketAddr) -> io::Result<Client> {
         Ok(Client { reader: Reader::new(Wire::Plain(open(address)?)) })
     }
