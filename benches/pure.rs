@@ -189,6 +189,7 @@ fn write(criterion: &mut Criterion) {
         framing: Framing::Length(512),
         connection: Connection::Open,
         hsts: Some("max-age=31536000"),
+        date: None,
     };
     group.bench_function("answer, 9 lines, HSTS", |bencher| {
         bencher.iter(|| {

@@ -1,6 +1,6 @@
 //! The answers that we give ourselves: errors, redirects, fixed texts. Pure.
 
-use std::{io::Write, time::SystemTime};
+use std::io::Write;
 
 use crate::{
     config::{Redirect, Respond},
@@ -8,7 +8,6 @@ use crate::{
         headers::{Inbound, end_response},
         refusal::{self, Refusal},
     },
-    observe::dates,
 };
 
 /// An answer of our own.
@@ -70,18 +69,9 @@ impl Answer {
     }
 
     /// The whole answer; `head_only` where the request was HEAD.
-    pub fn write(
-        &self,
-        out: &mut Vec<u8>,
-        head_only: bool,
-        now: SystemTime,
-        inbound: &Inbound<'_>,
-    ) {
+    pub fn write(&self, out: &mut Vec<u8>, head_only: bool, inbound: &Inbound<'_>) {
         let head = format_args!("HTTP/1.1 {} {}\r\n", self.status, phrase(self.status)).to_string();
         out.extend_from_slice(head.as_bytes());
-        out.extend_from_slice(b"Date: ");
-        out.extend_from_slice(dates::http_date(now).as_bytes());
-        out.extend_from_slice(b"\r\n");
         if !self.has_no_body() {
             write!(
                 out,
@@ -145,17 +135,21 @@ pub fn phrase(status: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
     use crate::http::{h1::body::Framing, headers::Connection};
+    use crate::observe::dates::http_date;
 
     fn written(answer: &Answer, head_only: bool) -> String {
         let inbound = Inbound {
             framing: Framing::Length(0),
             connection: Connection::Close,
             hsts: Some("max-age=9"),
+            date: Some(http_date(SystemTime::UNIX_EPOCH)),
         };
         let mut out = Vec::new();
-        answer.write(&mut out, head_only, SystemTime::UNIX_EPOCH, &inbound);
+        answer.write(&mut out, head_only, &inbound);
         String::from_utf8(out).unwrap()
     }
 
@@ -164,9 +158,10 @@ mod tests {
         let answer = Answer::error(refusal::NO_BACKEND, "abc");
         let text = written(&answer, false);
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\nDate: Thu, 01 Jan 1970"));
+        assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
+        assert!(head.contains("\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n"), "{head}");
         assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
-        assert!(head.ends_with("Strict-Transport-Security: max-age=9\r\nConnection: close"));
+        assert!(head.contains("\r\nStrict-Transport-Security: max-age=9\r\n"));
         assert!(body.contains("reason: no-backend: ") && body.contains("request: abc\n"), "{body}");
         assert!(written(&answer, true).ends_with("\r\n\r\n"), "HEAD has no body");
     }

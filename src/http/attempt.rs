@@ -1,6 +1,6 @@
 //! One try of a request at one backend: reach it, send, wait for its answer, pass that on.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -21,7 +21,11 @@ use crate::{
         refusal::{self, Refusal},
         target::Target,
     },
-    message::head::{Response, Version},
+    message::{
+        field::Name,
+        head::{Response, Version},
+    },
+    observe::dates::http_date,
     pool::{local::LocalPool, members::Member, retry::Reached},
 };
 
@@ -163,7 +167,12 @@ impl<'a> Attempt<'_, 'a> {
         if self.exchange.request.version == Version::Http10 {
             return Ok(());
         }
-        let inbound = Inbound { framing: Framing::Empty, connection: Connection::Open, hsts: None };
+        let inbound = Inbound {
+            framing: Framing::Empty,
+            connection: Connection::Open,
+            hsts: None,
+            date: None,
+        };
         let mut head = Vec::with_capacity(HEAD_BYTES);
         headers::write_response(&mut head, response, &inbound);
         let written = self.exchange.client.write(&head, self.bounds.client_idle).await;
@@ -197,7 +206,9 @@ impl<'a> Attempt<'_, 'a> {
         // A request that is not all sent when its answer comes has no clean end.
         self.exchange.last |= !upload.is_done() || framing == Framing::UntilClose;
         self.exchange.settle();
-        let inbound = Inbound { framing, ..self.exchange.inbound() };
+        let dated = response.fields.first(Name::Date).is_some();
+        let date = (!dated).then(|| http_date(SystemTime::now()));
+        let inbound = Inbound { framing, date, ..self.exchange.inbound() };
         let mut head = Vec::with_capacity(HEAD_BYTES);
         headers::write_response(&mut head, response, &inbound);
         let head_length = head.len() as u64;

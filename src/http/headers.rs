@@ -9,6 +9,7 @@ use crate::{
         field::{Name, list_members},
         head::{Fields, Line, Request, Response},
     },
+    observe::dates::Stamp,
 };
 
 /// Who sent a request, and through which door.
@@ -45,7 +46,8 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request, outbound: &Outbound<'
     let named = NamedByConnection::of(&request.fields);
     request.fields.copy_kept(out, |line| {
         let dropped = match line.known {
-            Name::Host | Name::ContentLength | Name::Disguised => true,
+            // CGI programs take Proxy for the setting of that name (httpoxy).
+            Name::Host | Name::ContentLength | Name::Disguised | Name::Proxy => true,
             Name::Expect => !outbound.expects_continue,
             known if known.is_forwarding() => !is_kept_as_is(known, outbound.sender.trusted),
             known => known.is_hop_by_hop(),
@@ -128,6 +130,8 @@ pub struct Inbound<'a> {
     pub connection: Connection,
     /// The value of Strict-Transport-Security.
     pub hsts: Option<&'a str>,
+    /// The value of Date, for an answer that has none yet (RFC 9110, section 6.6.1).
+    pub date: Option<Stamp<29>>,
 }
 
 /// What the client is told of its connection.
@@ -166,6 +170,9 @@ pub fn write_response(out: &mut Vec<u8>, response: &Response, inbound: &Inbound<
 
 /// Writes what ends every head that goes to a client, our own answers' included.
 pub fn end_response(out: &mut Vec<u8>, inbound: &Inbound<'_>) {
+    if let Some(date) = &inbound.date {
+        copied(out, "Date", date.as_bytes());
+    }
     if let Some(hsts) = inbound.hsts {
         copied(out, "Strict-Transport-Security", hsts.as_bytes());
     }
@@ -284,7 +291,7 @@ mod tests {
     #[test]
     fn fields_of_one_hop_stay_here() {
         let head = "GET /?a HTTP/1.1|Host: x|Connection: close, My-Own|My-Own: 1|Keep-Alive: 5|\
-                    A: b|TE: trailers|Upgrade: h2c|Proxy-Authorization: c|Expect: 100-continue|D: e";
+                    A: b|TE: trailers|Proxy: evil|Upgrade: h2c|Proxy-Authorization: c|Expect: 100-continue|D: e";
         assert_eq!(sent(head, SENDER), format!("GET /?a HTTP/1.1|Host: x|A: b|D: e|{SET}"));
     }
 
@@ -319,14 +326,19 @@ mod tests {
 
     #[test]
     fn an_answer_keeps_its_fields_but_those_of_the_hop() {
-        let inbound =
-            Inbound { framing: Framing::Length(3), connection: Connection::Open, hsts: None };
+        let inbound = Inbound {
+            framing: Framing::Length(3),
+            connection: Connection::Open,
+            hsts: None,
+            date: None,
+        };
         let head = "HTTP/1.1 200 OK|Server: s|Content-Length: 3|Connection: keep-alive, x|X: y|Keep-Alive: 5";
         assert_eq!(answered(head, inbound), "HTTP/1.1 200 OK|Server: s|Content-Length: 3");
         let inbound = Inbound {
             framing: Framing::Chunked,
             connection: Connection::Close,
             hsts: Some("max-age=1"),
+            date: None,
         };
         let head = "HTTP/1.0 200|Strict-Transport-Security: none";
         assert_eq!(
@@ -337,7 +349,12 @@ mod tests {
 
     #[test]
     fn a_length_stands_where_it_may() {
-        let inbound = Inbound { framing: Framing::Empty, connection: Connection::Open, hsts: None };
+        let inbound = Inbound {
+            framing: Framing::Empty,
+            connection: Connection::Open,
+            hsts: None,
+            date: None,
+        };
         assert_eq!(
             answered("HTTP/1.1 304 N|Content-Length: 3", inbound),
             "HTTP/1.1 304 N|Content-Length: 3"

@@ -28,7 +28,7 @@ use crate::{
         method::Method,
         path::{self, PathError},
     },
-    observe::reason::Reason,
+    observe::{dates::http_date, reason::Reason},
     pool::{
         local::LocalPool,
         retry::{FailedTry, Reached},
@@ -78,6 +78,10 @@ pub async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) ->
         return refuse_last(exchange, record, refusal::MISDIRECTED).await;
     }
     if let Some(port) = site.redirect_https {
+        if host.is_empty() {
+            // HTTP/1.0 without Host: there is nowhere to lead to.
+            return refuse_last(exchange, record, refusal::NO_HOST).await;
+        }
         let location = headers::https_location(&target, port);
         return give(exchange, record, &rules, &Answer::redirect(308, &location)).await;
     }
@@ -275,7 +279,8 @@ async fn send(exchange: &mut Exchange<'_>, record: &mut Record<'_>, answer: &Ans
     let head_only = exchange.request.method == Method::Head;
     exchange.settle();
     let mut bytes = Vec::new();
-    answer.write(&mut bytes, head_only, SystemTime::now(), &exchange.inbound());
+    let date = Some(http_date(SystemTime::now()));
+    answer.write(&mut bytes, head_only, &Inbound { date, ..exchange.inbound() });
     record.status = Some(answer.status);
     let idle = exchange.serving.site.timeouts.body_idle;
     if exchange.client.write(&bytes, idle).await.is_err() {
@@ -307,6 +312,6 @@ impl<'a> Exchange<'a> {
             (false, Version::Http11) => Connection::Open,
         };
         let hsts = self.serving.site.hsts.as_deref().filter(|_| self.sender.tls);
-        Inbound { framing: Framing::Empty, connection, hsts }
+        Inbound { framing: Framing::Empty, connection, hsts, date: None }
     }
 }

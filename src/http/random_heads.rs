@@ -207,7 +207,8 @@ fn answers_of_any_bytes_are_read_or_refused() {
         let _ = rules::of_response(Method::Get, &response);
         let _ = rules::keep_alive_hint(&response.fields);
         let framing = Framing::Chunked;
-        let inbound = Inbound { framing, connection: Connection::Close, hsts: Some("max-age=1") };
+        let inbound =
+            Inbound { framing, connection: Connection::Close, hsts: Some("max-age=1"), date: None };
         let mut out = Vec::new();
         headers::write_response(&mut out, &response, &inbound);
         let mut again = Response::default();

@@ -52,7 +52,7 @@ table! {
     TOO_MANY_HEADERS = TooManyHeaders "there are more header lines than max_headers";
 
     // The host (RFC 9112, section 3.2).
-    NO_HOST = BadHost "an HTTP/1.1 request needs a Host";
+    NO_HOST = BadHost "the request needs a Host";
     SEVERAL_HOSTS = BadHost "there is more than one Host";
     BAD_HOST = BadHost "Host is no valid authority";
     HOST_DIFFERS = BadHost "the target names another host than Host does";

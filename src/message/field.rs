@@ -8,6 +8,7 @@ pub enum Name {
     Date,
     Host,
     Expect,
+    Proxy,
     Trailer,
     Upgrade,
     Referer,
@@ -51,6 +52,7 @@ impl Name {
             3 if is(b"via") => Name::Via,
             4 if is(b"host") => Name::Host,
             4 if is(b"date") => Name::Date,
+            5 if is(b"proxy") => Name::Proxy,
             6 if is(b"expect") => Name::Expect,
             7 if is(b"trailer") => Name::Trailer,
             7 if is(b"upgrade") => Name::Upgrade,
@@ -93,6 +95,7 @@ impl Name {
             | Name::Date
             | Name::Host
             | Name::Expect
+            | Name::Proxy
             | Name::Trailer
             | Name::Referer
             | Name::Forwarded

@@ -79,16 +79,19 @@ impl Client {
         until: impl Future<Output = ()>,
         grace: Duration,
     ) -> Waited {
-        if !self.side.input.is_empty() {
+        if self.has_request() {
             return Waited::Request;
         }
         let mut deadline = Instant::now() + idle;
         let mut until = pin!(until);
         let mut waits = true;
         poll_fn(|context| {
-            if let Poll::Ready(read) = self.side.poll_fill_lazily(context) {
-                let came = matches!(read, Ok(1..));
-                return Poll::Ready(if came { Waited::Request } else { Waited::Gone });
+            while let Poll::Ready(read) = self.side.poll_fill_lazily(context) {
+                match read {
+                    Ok(1..) if self.has_request() => return Poll::Ready(Waited::Request),
+                    Ok(1..) => {}
+                    Ok(0) | Err(_) => return Poll::Ready(Waited::Gone),
+                }
             }
             if waits && until.as_mut().poll(context).is_ready() {
                 // What crosses our close on the wire would be lost without a reply: whoever has a
@@ -99,6 +102,15 @@ impl Client {
             self.timer.poll(context, deadline).map(|()| Waited::Nothing)
         })
         .await
+    }
+
+    /// Whether a request has begun. An empty line alone is none: some clients send one behind a body
+    /// (RFC 9112, section 2.2).
+    fn has_request(&mut self) -> bool {
+        if self.side.input.filled() == b"\r\n" {
+            self.side.input.consume(2);
+        }
+        !self.side.input.is_empty()
     }
 
     /// Reads a request's head, of which the first byte is there.
