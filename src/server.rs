@@ -8,9 +8,11 @@ use std::{
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     control::{self, End, Plane, Refused},
+    net::inherited,
     observe::log,
     snapshot::Snapshot,
     worker,
@@ -63,6 +65,7 @@ pub fn run(config: &Path) -> Result<(), Failure> {
 /// Everything is bound; nobody is served yet.
 pub struct Server {
     plane: Plane,
+    runtime: Runtime,
 }
 
 impl Server {
@@ -70,8 +73,15 @@ impl Server {
     /// Every reason at once; nothing stays open.
     pub fn prepare(config: &Path) -> Result<Server, Failure> {
         raise_file_limit();
-        let plane = control::first(config).map_err(Failure::Refused)?;
-        Ok(Server { plane })
+        // Before the process opens files of its own: the numbers of these are fixed.
+        let inherited = inherited::listeners()
+            .map_err(|error| Failure::Refused(Refused::because(error.to_string())))?;
+        let runtime = runtime()
+            .map_err(|error| Failure::System("can't make the control plane's runtime", error))?;
+        let within = runtime.enter();
+        let plane = control::first(config, inherited).map_err(Failure::Refused)?;
+        drop(within);
+        Ok(Server { plane, runtime })
     }
 
     /// Serves until TERM or INT has drained it.
@@ -79,11 +89,12 @@ impl Server {
     /// # Errors
     /// A thread or a signal can't be had, or a worker was lost.
     pub fn serve(self) -> Result<(), Failure> {
+        let Server { plane, runtime } = self;
         end_on_panic();
-        announce(&self.plane.snapshots().borrow());
-        let workers = spawn_workers(&self.plane)
+        announce(&plane.snapshots().borrow());
+        let workers = spawn_workers(&plane)
             .map_err(|error| Failure::System("can't start the workers", error))?;
-        match run_plane(self.plane)
+        match run_plane(plane, runtime)
             .map_err(|error| Failure::System("can't run the control plane", error))?
         {
             End::Drained => join(workers),
@@ -101,9 +112,11 @@ fn spawn_workers(plane: &Plane) -> io::Result<Vec<JoinHandle<()>>> {
     places.into_iter().enumerate().map(spawn).collect()
 }
 
-fn run_plane(plane: Plane) -> io::Result<End> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().thread_name(BLOCKING).build()?;
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().thread_name(BLOCKING).build()
+}
+
+fn run_plane(plane: Plane, runtime: Runtime) -> io::Result<End> {
     let end = runtime.block_on(plane.run());
     // A reload under way, such as one that hangs on a dead file system, must not hold the end up.
     runtime.shutdown_background();

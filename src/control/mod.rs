@@ -34,4 +34,4 @@ mod status;
 mod watchdog;
 
 pub use event::Refused;
-pub use plane::{End, Plane, first, first_from};
+pub use plane::{End, Plane, first};

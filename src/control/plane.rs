@@ -1,21 +1,27 @@
 //! The control plane before it runs: generation 1 is built, its addresses are bound, no thread has
 //! begun. Whoever spawns the workers takes from here what they need.
 
-use std::{collections::HashMap, io, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tokio::sync::watch;
 
 use crate::{
-    config::Loaded,
     control::{
         admin::AdminSocket,
         certificates::Pairs,
         event::{Line, Moment, Refused},
-        prepare::{self, Held, Opened, Origin, Ready},
+        prepare::{self, Held, Opened, Ready},
         running::Running,
+        signals::Early,
         state::State,
     },
-    net::{inherited, listen::Sockets, tls::Tickets},
+    net::{listen::Sockets, tls::Tickets},
     observe::metrics::Metrics,
     pool::backend::Bell,
     roll::Roll,
@@ -24,7 +30,8 @@ use crate::{
 
 /// Ready to run.
 pub struct Plane {
-    pub(super) origin: Origin,
+    pub(super) file: PathBuf,
+    pub(super) signals: Early,
     pub(super) state: State,
     pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
     pub(super) roll: Arc<Roll>,
@@ -48,23 +55,18 @@ pub enum End {
     WorkerLost,
 }
 
-/// Reads the file, opens all that it needs and builds generation 1. To be called before the process
-/// opens files of its own: the service manager's sockets have fixed numbers.
+/// Reads the file, opens all that it needs and builds generation 1. `inherited` are the sockets that
+/// the service manager opened. Needs the runtime that the plane will run on: signals are heard from
+/// here on.
 ///
 /// # Errors
 /// Every reason at once; nothing stays open.
-pub fn first(path: &Path) -> Result<Plane, Refused> {
-    begin(Origin::File(path.to_owned()))
-}
-
-/// As `first`, for a configuration that was made in the process; a reload takes it once more.
-pub fn first_from(loaded: Loaded) -> Result<Plane, Refused> {
-    begin(Origin::Given(Box::new(loaded)))
-}
-
-fn begin(origin: Origin) -> Result<Plane, Refused> {
-    let inherited = inherited::listeners().map_err(|error| Refused::because(error.to_string()))?;
-    let loaded = prepare::load(&origin)?;
+pub fn first(
+    file: &Path,
+    inherited: Vec<(SocketAddr, std::net::TcpListener)>,
+) -> Result<Plane, Refused> {
+    let signals = Early::hear().map_err(|error| Refused::because(error.to_string()))?;
+    let loaded = prepare::load(file)?;
     let workers = loaded.config.workers;
     let tickets = Tickets::new().map_err(|error| Refused::because(error.to_string()))?;
     let held = Held {
@@ -92,7 +94,8 @@ fn begin(origin: Origin) -> Result<Plane, Refused> {
     held.metrics.control.set_generation(state.snapshot().generation);
     let snapshots = watch::Sender::new(state.snapshot().clone());
     let roll = Roll::new(workers);
-    Ok(Plane { origin, state, snapshots, roll, bell, tickets, pairs, page, admin })
+    let file = file.to_owned();
+    Ok(Plane { file, signals, state, snapshots, roll, bell, tickets, pairs, page, admin })
 }
 
 fn shared(

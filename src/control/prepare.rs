@@ -3,7 +3,7 @@
 //! It reads files, binds addresses and opens logs, so that it runs on the blocking pool. Whatever
 //! it opened is closed again when it is refused, and nothing that serves has noticed.
 
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::SystemTime};
 
 use crate::{
     config::{self, Config, Errors, Listener, Loaded, LogFormat, LogTarget},
@@ -23,14 +23,6 @@ use crate::{
     },
     snapshot::{Parts, Room},
 };
-
-/// Where a configuration comes from.
-#[derive(Clone, Debug)]
-pub enum Origin {
-    File(PathBuf),
-    /// Made in the process, as the demo's is; it can't be read again.
-    Given(Box<Loaded>),
-}
 
 /// What serves now, and is kept where the next configuration wants it too.
 pub struct Held {
@@ -64,12 +56,9 @@ pub enum Opened<T> {
     New(T),
 }
 
-/// Reads the configuration where it comes from.
-pub fn load(origin: &Origin) -> Result<Loaded, Refused> {
-    match origin {
-        Origin::File(path) => config::load(path).map_err(|errors| refused(&errors)),
-        Origin::Given(loaded) => Ok((**loaded).clone()),
-    }
+/// Reads the file.
+pub fn load(file: &Path) -> Result<Loaded, Refused> {
+    config::load(file).map_err(|errors| Refused::because(errors.to_string()))
 }
 
 /// Opens all that a configuration needs; every reason against it is told at once.
@@ -100,10 +89,6 @@ pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
     let parts = Parts { sockets, tls, rooms, access_log, metrics };
     let prepared = Prepared { config, parts, diff };
     Ok(Ready { prepared, pairs, page, admin, warnings })
-}
-
-fn refused(errors: &Errors) -> Refused {
-    Refused::because(errors.to_string())
 }
 
 /// Keeps the reason, if there is one, and goes on: all are told at once.

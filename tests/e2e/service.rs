@@ -1,9 +1,9 @@
 //! The process among its own: signals, systemd, the commands and their exit codes.
 
 use std::{
-    fs,
+    fs::{self, OpenOptions},
     net::TcpListener,
-    os::unix::net::UnixDatagram,
+    os::unix::{fs::OpenOptionsExt, net::UnixDatagram},
     path::Path,
     process::Command,
     sync::{
@@ -12,7 +12,10 @@ use std::{
     },
 };
 
-use rustix::process::Signal;
+use rustix::{
+    fs::{CWD, FileType, Mode, OFlags, mknodat},
+    process::Signal,
+};
 
 use crate::harness::{
     BINARY, Client, DEADLINE, Daemon, ONE_BACKEND, Origin, Output, Setup, equipoise, get, request,
@@ -175,6 +178,43 @@ fn systemd_is_told_what_happens() {
     daemon.signal(Signal::TERM);
     manager.wait_for("STOPPING=1");
     assert_eq!(daemon.wait_exit(), 0);
+}
+
+/// The signals that a process handles itself, as proc(5) tells them.
+fn handled_signals(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+    u64::from_str_radix(mask.trim(), 16).expect("hexadecimal digits")
+}
+
+#[test]
+fn a_reload_asked_for_during_the_start_is_made_after_it() {
+    let setup = Setup::of(
+        r#"
+        [listener.web]
+        bind = ["$web"]
+        [[route]]
+        respond = { status = 200 }
+        [access_log]
+        to = "$dir/access.log"
+        "#,
+    );
+    // The start hangs until somebody reads its access log, which is a pipe.
+    let path = setup.dir().join("access.log");
+    mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).expect("a writable folder");
+    let mut daemon = setup.spawn();
+    let pid = daemon.process().pid();
+    let hup = 1 << (Signal::HUP.as_raw() - 1);
+    wait_until(DEADLINE, "HUP to be heard", || handled_signals(pid) & hup != 0);
+    daemon.signal(Signal::HUP);
+    // Without waiting for the writer, which may not have come so far.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let reader = OpenOptions::new().read(true).custom_flags(flags).open(&path);
+    let _reader = reader.expect("the pipe");
+    wait_until(DEADLINE, "/readyz", || daemon.is_ready());
+    wait_until(DEADLINE, "the reload", || {
+        daemon.metric("equipoise_reloads_total", &[("result", "applied")]) == 1.0
+    });
 }
 
 #[test]

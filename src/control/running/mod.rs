@@ -14,6 +14,7 @@ mod timers;
 use std::{
     io,
     ops::ControlFlow,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -35,7 +36,7 @@ use crate::{
         notify::Notify,
         page,
         plane::{End, Plane},
-        prepare::{Origin, Ready},
+        prepare::Ready,
         probe::{MAX_REPORTS, Probes, Report},
         reloads::Reloads,
         rooms::Limits,
@@ -57,7 +58,7 @@ const LOG_GRACE: Duration = Duration::from_secs(1);
 
 /// All that the control thread holds while it runs.
 pub struct Running {
-    origin: Origin,
+    file: PathBuf,
     state: State,
     snapshots: watch::Sender<Arc<Snapshot>>,
     roll: Arc<Roll>,
@@ -119,7 +120,8 @@ enum Wake {
 impl Running {
     /// Opens the doors of the control plane itself and tells the service manager.
     pub fn begin(plane: Plane) -> io::Result<Running> {
-        let Plane { origin, state, snapshots, roll, bell, tickets, pairs, page, admin } = plane;
+        let Plane { file, signals, state, snapshots, roll, bell, tickets, pairs, page, admin } =
+            plane;
         let (asking, asks) = mpsc::channel(MAX_ASKS);
         let (reporting, reports) = mpsc::channel(MAX_REPORTS);
         let slot = state.parts().metrics.control_slot();
@@ -138,12 +140,12 @@ impl Running {
             looking: false,
             reloads: Reloads::default(),
             refusal: None,
-            signals: Signals::hear()?,
+            signals: Signals::hear(signals)?,
             pulse: notify.watchdog.map(|watchdog| Pulse::new(roll.ticks(), watchdog, now)),
             next_beat: notify.watchdog.map(|_| now),
             next_look: now + LOOK_EVERY,
             deadline: None,
-            origin,
+            file,
             state,
             snapshots,
             roll,

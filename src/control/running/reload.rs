@@ -29,9 +29,9 @@ impl Running {
             return self.reloaded(Err(refused));
         }
         self.notify.reloading();
-        let (origin, held) = (self.origin.clone(), self.held());
+        let (file, held) = (self.file.clone(), self.held());
         let job = move || {
-            let ready = prepare::load(&origin).and_then(|loaded| prepare::open(loaded, &held));
+            let ready = prepare::load(&file).and_then(|loaded| prepare::open(loaded, &held));
             Done::Prepared(Box::new(ready))
         };
         self.reload_job = Some(self.jobs.spawn_blocking(job).id());

@@ -63,7 +63,8 @@ impl House {
     }
 
     fn plane(&self) -> (Plane, Place) {
-        let plane = plane::first(&self.file()).unwrap_or_else(|refused| panic!("{refused}"));
+        let plane =
+            plane::first(&self.file(), Vec::new()).unwrap_or_else(|refused| panic!("{refused}"));
         let place = plane.roll().sign_in(0);
         (plane, place)
     }
@@ -181,7 +182,7 @@ async fn a_second_daemon_is_refused_with_every_reason() {
     let house = House::new();
     house.write("");
     let (plane, _place) = house.plane();
-    let Err(refused) = plane::first(&house.file()) else { panic!("both serve") };
+    let Err(refused) = plane::first(&house.file(), Vec::new()) else { panic!("both serve") };
     let words = refused.to_string();
     assert_eq!(refused.reasons.len(), 3, "{words}");
     assert!(words.contains("another equipoise answers"), "{words}");
