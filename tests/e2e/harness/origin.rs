@@ -50,8 +50,9 @@ struct Connection {
 impl Origin {
     /// Runs the script once for each connection.
     pub fn start(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Origin {
+        let (address, listener) = listen();
         let origin = Origin {
-            address: SocketAddr::from(([127, 0, 0, 1], free_port())),
+            address,
             shared: Arc::new(Shared {
                 script: Box::new(script),
                 listening: AtomicBool::new(false),
@@ -61,7 +62,7 @@ impl Origin {
                 connections: Mutex::default(),
             }),
         };
-        origin.restart();
+        origin.serve(listener);
         origin
     }
 
@@ -137,11 +138,23 @@ impl Origin {
 
     /// Listens again on the same port.
     pub fn restart(&self) {
-        let listener = TcpListener::bind(self.address).expect("the origin's port is free");
+        self.serve(TcpListener::bind(self.address).expect("the origin's port is free"));
+    }
+
+    fn serve(&self, listener: TcpListener) {
         self.shared.listening.store(true, Ordering::SeqCst);
         let shared = Arc::clone(&self.shared);
         thread::spawn(move || accept(&listener, &shared));
     }
+}
+
+/// On a port of this process's own, so that an origin can come back to it.
+fn listen() -> (SocketAddr, TcpListener) {
+    let bind = |_| {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        Some((address, TcpListener::bind(address).ok()?))
+    };
+    (0..10).find_map(bind).expect("a free port")
 }
 
 impl Drop for Origin {
