@@ -288,7 +288,7 @@ pub enum WhenAllDown {
 pub struct Retry {
     /// Tries in all, the first one included; 1 turns retries off.
     pub attempts: u32,
-    /// Retries as a share (0 to 1) of a pool's recent requests, counted over the whole process.
+    /// Retries as a share (0 to 1) of a pool's recent requests, counted by each worker over its own.
     pub budget: f64,
 }
 

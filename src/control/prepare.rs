@@ -147,11 +147,30 @@ fn sockets(
                 Ok(bound) => {
                     sockets.insert(*address, Arc::new(bound));
                 }
-                Err(error) => reasons.push(format!("listener {}: {error}", listener.name)),
+                Err(error) => {
+                    let words = match overlapping(&held.sockets, *address) {
+                        Some(ours) => format!(
+                            "can't listen on {address} while {ours} is ours: remove {ours} by one \
+                             reload, then add {address} by the next"
+                        ),
+                        None => error.to_string(),
+                    };
+                    reasons.push(format!("listener {}: {words}", listener.name));
+                }
             }
         }
     }
     sockets
+}
+
+/// The address of ours, if there is one, that is in the way of this: a port on all addresses and the
+/// same port on one of them exclude each other, and the one that serves is not given up for one that
+/// may fail.
+fn overlapping(held: &HashMap<SocketAddr, Arc<Sockets>>, wanted: SocketAddr) -> Option<SocketAddr> {
+    held.keys().copied().find(|ours| {
+        let one_is_all = ours.ip().is_unspecified() || wanted.ip().is_unspecified();
+        ours.port() == wanted.port() && ours.is_ipv4() == wanted.is_ipv4() && one_is_all
+    })
 }
 
 fn access_log(config: &Config, held: &Held) -> Result<Option<Arc<AccessLog>>, String> {

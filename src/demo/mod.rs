@@ -44,15 +44,12 @@ use crate::{cli::status::columns, server::Server};
 /// # Errors
 /// A port, the temporary folder or a thread can't be had.
 pub fn run() -> Result<(), Box<dyn Error>> {
-    let (doors, mut notes) = ports::doors()?;
-    let (backends, more) = backends::listen()?;
-    notes.extend(more);
+    let (backends, mut notes) = backends::listen()?;
     let addresses: Vec<SocketAddr> = backends.iter().map(Backend::address).collect();
-    let folder = Folder::write(&doors, &addresses)?;
+    let (doors, folder, server) = prepare(&addresses, &mut notes)?;
     let caller = |_| Caller::new(doors.https, &folder.certificate());
     let callers = (0..load::CALLERS).map(caller).collect::<io::Result<Vec<Caller>>>()?;
 
-    let server = Server::prepare(&folder.config())?;
     welcome(&doors, &addresses, &folder, &notes);
     let tally = Arc::new(Tally::default());
     let around = Around::start(backends, callers, tally.clone())?;
@@ -64,6 +61,31 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     drop(folder);
     println!("drained, and tidied up");
     Ok(())
+}
+
+/// How often the next free ports are looked for.
+const MAX_TRIES: usize = 5;
+
+/// Binds the doors. Between finding a port free and binding it, another process may take it: then
+/// the next are tried.
+fn prepare(
+    backends: &[SocketAddr],
+    notes: &mut Vec<String>,
+) -> Result<(Doors, Folder, Server), Box<dyn Error>> {
+    let mut tries = 0;
+    loop {
+        let (doors, more) = ports::doors()?;
+        let folder = Folder::write(&doors, backends)?;
+        tries += 1;
+        match Server::prepare(&folder.config()) {
+            Ok(server) => {
+                notes.extend(more);
+                return Ok((doors, folder, server));
+            }
+            Err(failure) if tries == MAX_TRIES => return Err(failure.into()),
+            Err(_) => {}
+        }
+    }
 }
 
 /// What stands around the data path: the backends before it, the callers behind it.

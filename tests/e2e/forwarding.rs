@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::harness::{
-    Client, DEADLINE, Daemon, End, ONE_BACKEND, Origin, Peer, Setup, request, wait_until,
-    wait_until_still,
+    Client, DEADLINE, Daemon, End, ONE_BACKEND, Origin, Peer, Setup, free_port, get, request,
+    wait_until, wait_until_still,
 };
 
 const MIB: usize = 1 << 20;
@@ -447,4 +447,30 @@ fn a_slow_backend_holds_the_client_back() {
     assert!(grown < 16 * MIB as u64, "the daemon holds {grown} bytes for one slow backend");
     reads.store(true, Ordering::SeqCst);
     assert_eq!(upload.join().expect("the upload ends"), TOTAL.to_string());
+}
+
+#[test]
+fn ipv6_is_served_and_told_in_brackets() {
+    let origin = Origin::answering("six");
+    let port = free_port();
+    let config = format!(
+        r#"
+        [listener.web]
+        bind = ["$web", "[::1]:{port}"]
+        [[route]]
+        pool = "app"
+        [pool.app]
+        backends = ["$origin"]
+        "#
+    );
+    let daemon = Setup::of(&config).with("origin", origin.address()).start();
+    let six = format!("[::1]:{port}").parse().expect("an address");
+    let mut client = Client::connect(six);
+    client.send(format!("GET / HTTP/1.1\r\nHost: [::1]:{port}\r\n\r\n"));
+    assert_eq!(client.answer().text(), "six");
+    let request = origin.take_requests().pop().expect("a request");
+    assert_eq!(request.field("X-Forwarded-For"), Some("::1"));
+    let forwarded = format!("for=\"[::1]\";host=\"[::1]:{port}\";proto=http");
+    assert_eq!(request.field("Forwarded"), Some(forwarded.as_str()));
+    assert_eq!(get(daemon.address("web"), "/").text(), "six", "IPv4 beside it");
 }

@@ -382,6 +382,26 @@ fn a_verdict_survives_a_reload() {
 }
 
 #[test]
+fn resets_in_a_row_turn_a_backend_down() {
+    let bad = Origin::start(|peer| {
+        if peer.request().is_some() {
+            peer.reset();
+        }
+    });
+    let good = Origin::answering("good");
+    let keys = "backends = [\"$bad\", \"$good\"]\npassive = { fall = 2, retry_after = \"10m\" }";
+    let setup = Setup::of(&config(keys)).with("bad", bad.address());
+    let daemon = setup.with("good", good.address()).start();
+    for _ in 0..6 {
+        assert_eq!(get(daemon.address("web"), "/").text(), "good", "a reset is retried elsewhere");
+    }
+    wait_until(DEADLINE, "the bad one to be held down", || !is_up(&daemon, &bad));
+    let tried = bad.requests();
+    assert_eq!(get(daemon.address("web"), "/").text(), "good");
+    assert_eq!(bad.requests(), tried);
+}
+
+#[test]
 fn an_operator_drains_a_backend_and_enables_it_again() {
     let origins = ["a", "b"].map(Origin::answering);
     let setup = Setup::of(&config("backends = [\"$a\", \"$b\"]")).with("a", origins[0].address());

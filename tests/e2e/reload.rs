@@ -111,6 +111,20 @@ fn fifty_reloads_under_load_lose_nothing() {
 }
 
 #[test]
+fn an_address_of_ours_that_is_in_the_way_is_named() {
+    let origin = Origin::answering("still here");
+    let setup = Setup::of(&config(r#""$origin""#)).with("origin", origin.address());
+    let mut daemon = setup.start();
+    let web = daemon.address("web");
+    let everywhere = config(r#""$origin""#).replace("$web", &format!("0.0.0.0:{}", web.port()));
+    daemon.rewrite(&everywhere);
+    let refused = daemon.command(&["reload"]);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    assert!(refused.words().contains(&format!("remove {web} by one reload")), "{refused:?}");
+    assert_eq!(get(web, "/").text(), "still here");
+}
+
+#[test]
 fn a_refused_reload_changes_nothing_and_says_why() {
     let origin = Origin::answering("still here");
     let good = config(r#""$origin""#);

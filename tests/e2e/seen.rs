@@ -169,7 +169,7 @@ fn a_request_is_one_line_of_json() {
     }
     assert_eq!((&line["status"], &line["attempts"]), (&Value::from(200), &Value::from(1)));
     assert_eq!((&line["bytes_in"], &line["bytes_out"]), (&Value::from(3), &Value::from(5)));
-    for phase in ["total_ms", "header_ms", "first_byte_ms"] {
+    for phase in ["total_ms", "header_ms", "connect_ms", "first_byte_ms"] {
         assert!(line[phase].is_number(), "{phase} in {line}");
     }
     let id = origin.take_requests()[0].field("X-Request-Id").map(str::to_owned);
