@@ -57,7 +57,7 @@ impl fmt::Display for Failure {
 /// # Errors
 /// Every error of the file at once, or why the process can't go on.
 pub fn run(config: &Path) -> Result<(), Failure> {
-    log::start().map_err(Failure::Log)?;
+    let _log = log::start().map_err(Failure::Log)?;
     tracing::info!("equipoise {} starts from {}", env!("CARGO_PKG_VERSION"), config.display());
     Server::prepare(config)?.serve()
 }

@@ -1,13 +1,18 @@
 //! The daemon's own words: what happened, to stderr. The access log is another thing.
+//!
+//! A thread of its own writes them, from a bounded queue: a pipe that nobody reads must hold up
+//! neither a worker nor the control plane. Lines that find the queue full are dropped and counted.
 
 use std::{
     env, fmt,
     fs::File,
     io::{self, IsTerminal},
     os::{fd::AsFd, unix::fs::MetadataExt},
+    sync::OnceLock,
 };
 
 use tracing::{Event, Level, Subscriber};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter,
     filter::LevelFilter,
@@ -21,15 +26,36 @@ use tracing_subscriber::{
 /// Which events are told: `warn`, or `info,equipoise::pool=debug`. Default: info.
 pub const FILTER_VARIABLE: &str = "EQUIPOISE_LOG";
 
+/// Lines that may wait to be written.
+const MAX_LINES: usize = 8192;
+
+/// Counts the lines that were dropped: the log is one for the process, and so is this.
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// The running log. Dropping it writes what is queued, for as long as a second.
+#[must_use]
+pub struct Log(#[expect(dead_code, reason = "held for its drop")] WorkerGuard);
+
+/// Lines dropped so far because stderr took none.
+pub fn lost_lines() -> u64 {
+    DROPPED.get().map_or(0, |dropped| dropped.dropped_lines() as u64)
+}
+
 /// Starts the log, once for the process. In systemd's journal lines bear a priority instead of a
 /// time, for the journal has its own; colours are for terminals only.
 ///
 /// An error says what is wrong with the filter.
-pub fn start() -> Result<(), String> {
+pub fn start() -> Result<Log, String> {
     let filter = filter(env::var(FILTER_VARIABLE).ok())?;
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(MAX_LINES)
+        .lossy(true)
+        .thread_name("log")
+        .finish(io::stderr());
+    DROPPED.get_or_init(|| writer.error_counter());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(writer)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false);
     let started = if stderr_is_the_journal() {
@@ -39,7 +65,8 @@ pub fn start() -> Result<(), String> {
     } else {
         tracing::subscriber::set_global_default(subscriber.finish())
     };
-    started.map_err(|_| "the log was started before".to_owned())
+    started.map_err(|_| "the log was started before".to_owned())?;
+    Ok(Log(guard))
 }
 
 fn filter(wanted: Option<String>) -> Result<EnvFilter, String> {

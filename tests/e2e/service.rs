@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, OpenOptions},
-    net::TcpListener,
+    io::{self, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::{fs::OpenOptionsExt, net::UnixDatagram},
     path::Path,
     process::Command,
@@ -13,13 +14,13 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, FileType, Mode, OFlags, mknodat},
-    process::Signal,
+    fs::{CWD, FileType, Mode, OFlags, fcntl_setfl, mknodat},
+    process::{Pid, Signal, kill_process},
 };
 
 use crate::harness::{
-    BINARY, Client, DEADLINE, Daemon, ONE_BACKEND, Origin, Output, Setup, equipoise, get, request,
-    run, wait_until,
+    BINARY, Client, DEADLINE, Daemon, ONE_BACKEND, Origin, Output, Setup, equipoise, free_port,
+    get, request, run, wait_until,
 };
 
 /// Sends half of its answer, and the rest once the gate is open.
@@ -401,4 +402,37 @@ fn a_port_that_is_taken_ends_the_start_with_its_address() {
     let mut daemon: Daemon = setup.with("web", origin.address()).spawn();
     assert_eq!(daemon.wait_exit(), 1);
     daemon.wait_for_log(&origin.address().to_string());
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nothing_up() {
+    let (port, dir) = (free_port(), tempfile::tempdir().expect("a temporary folder"));
+    let config = format!(
+        "workers = 1\n[listener.web]\nbind = \"127.0.0.1:{port}\"\n[admin]\nsocket = \"admin.sock\"\n\
+         [[route]]\nrespond = {{ status = 200, body = \"on and on\" }}\n"
+    );
+    let file = dir.path().join("equipoise.toml");
+    fs::write(&file, config).expect("a file");
+    let file = file.to_str().expect("a path in UTF-8");
+    let (_unread, mut full) = io::pipe().expect("a pipe");
+    fcntl_setfl(&full, OFlags::NONBLOCK).expect("a pipe that doesn't wait");
+    while full.write(&[b'\n'; 4096]).is_ok() {}
+    fcntl_setfl(&full, OFlags::empty()).expect("a pipe that waits");
+    let mut command = Command::new(BINARY);
+    let mut daemon = command.args(["run", "-c", file]).stderr(full).spawn().expect("it starts");
+    let web = SocketAddr::from(([127, 0, 0, 1], port));
+    wait_until(DEADLINE, "it to listen", || TcpStream::connect(web).is_ok());
+    assert_eq!(get(web, "/").text(), "on and on");
+    for _ in 0..3 {
+        assert_eq!(equipoise(&["reload", "-c", file]).code, 0);
+    }
+    assert_eq!(get(web, "/").text(), "on and on");
+    let pid = i32::try_from(daemon.id()).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(pid, Signal::TERM).expect("it runs");
+    let mut code = None;
+    wait_until(DEADLINE, "it to end", || {
+        code = daemon.try_wait().expect("a child");
+        code.is_some()
+    });
+    assert_eq!(code.and_then(|status| status.code()), Some(0));
 }

@@ -30,6 +30,7 @@ pub use route::RouteMetrics;
 
 use crate::observe::{
     counter::{Slots, Tally},
+    log,
     reason::Reason,
 };
 use listener::ListenerFamilies;
@@ -126,6 +127,7 @@ impl Metrics {
     pub fn families(&self) -> Vec<MetricFamily> {
         let mut families = self.control.families();
         families.extend([build_info(), self.error_family(), self.lost_lines_family()]);
+        families.push(lost_log_lines());
         families.extend(self.listener_families());
         families.extend(self.route_families());
         families.extend(self.pool_families());
@@ -194,6 +196,14 @@ impl Metrics {
 fn build_info() -> Family {
     Family::gauge("equipoise_build_info", "Always 1; the version is a label.")
         .with(&[("version", env!("CARGO_PKG_VERSION"))], 1.0)
+}
+
+fn lost_log_lines() -> Family {
+    Family::counter(
+        "equipoise_log_lost_lines_total",
+        "Lines of the daemon's own log dropped because stderr took none.",
+    )
+    .with(&[], log::lost_lines() as f64)
 }
 
 /// What is held by name somewhere in the house; in the order of names.
