@@ -9,10 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time::Instant,
-};
+use tokio::{io::AsyncWriteExt, time::Instant};
 
 use crate::{
     config::Limits,
@@ -220,13 +217,15 @@ impl Client {
     /// 9112, section 9.6).
     pub async fn linger(mut self) {
         let deadline = Instant::now() + LINGER;
-        let mut stream = self.side.stream;
+        let mut side = self.side;
         let drain = async {
-            stream.shutdown().await?;
+            side.stream.shutdown().await?;
             let mut thrown_away = 0;
-            let mut bytes = [0; 2048];
             while thrown_away < LINGER_BYTES {
-                match stream.read(&mut bytes).await? {
+                // Read into the borrowed buffer: one of this function's own would be carried by
+                // every idle connection, as a part of its task.
+                side.input.consume(side.input.filled().len());
+                match poll_fn(|context| side.poll_fill_lazily(context)).await? {
                     0 => break,
                     count => thrown_away += count,
                 }
