@@ -138,8 +138,10 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::http::{h1::body::Framing, headers::Connection};
-    use crate::observe::dates::http_date;
+    use crate::{
+        http::{h1::body::Framing, headers::Connection},
+        observe::dates::http_date,
+    };
 
     fn written(answer: &Answer, head_only: bool) -> String {
         let inbound = Inbound {
@@ -161,7 +163,7 @@ mod tests {
         assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
         assert!(head.contains("\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n"), "{head}");
         assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
-        assert!(head.contains("\r\nStrict-Transport-Security: max-age=9\r\n"));
+        assert!(head.ends_with("Strict-Transport-Security: max-age=9\r\nConnection: close"));
         assert!(body.contains("reason: no-backend: ") && body.contains("request: abc\n"), "{body}");
         assert!(written(&answer, true).ends_with("\r\n\r\n"), "HEAD has no body");
     }

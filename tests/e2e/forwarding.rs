@@ -474,3 +474,21 @@ fn ipv6_is_served_and_told_in_brackets() {
     assert_eq!(request.field("Forwarded"), Some(forwarded.as_str()));
     assert_eq!(get(daemon.address("web"), "/").text(), "six", "IPv4 beside it");
 }
+
+#[test]
+fn an_answer_without_a_date_gets_one() {
+    for given in ["", "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"] {
+        let origin = Origin::start(move |peer| {
+            while peer.request().is_some() {
+                peer.write(format!("HTTP/1.1 200 OK\r\n{given}Content-Length: 2\r\n\r\nok"));
+            }
+        });
+        let daemon = front(&origin);
+        let mut client = Client::connect(daemon.address("web"));
+        client.send(request("/"));
+        let answer = client.answer();
+        let date = answer.field("Date").expect("one date");
+        assert!(date.ends_with(" GMT"), "{date}");
+        assert_eq!(date.contains(" 1970 "), !given.is_empty(), "what is there is kept: {date}");
+    }
+}

@@ -162,3 +162,16 @@ fn an_answer_until_close_that_is_given_up_has_no_clean_end() {
     wait_until(DEADLINE, "the client to be given up", || daemon.metric(ERRORS, &stalled) == 1.0);
     assert_eq!(client.rest().err(), Some(Broken::Reset));
 }
+
+#[test]
+fn an_empty_line_behind_a_body_is_no_request() {
+    let origin = Origin::answering("ok");
+    let timeouts = "timeouts = { header = \"300ms\", keep_alive = \"300ms\" }";
+    let daemon = setup(timeouts, &origin).start();
+    let mut client = Client::connect(daemon.address("web"));
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab\r\n");
+    assert_eq!(client.answer().text(), "ok");
+    client.send("\r\n");
+    assert_eq!(client.rest(), Ok(Vec::new()), "it is idle, and ends without a word");
+    assert_eq!(daemon.metric(ERRORS, &[]), 0.0);
+}

@@ -239,6 +239,19 @@ fn strict_transport_security_is_sent_where_configured() {
 }
 
 #[test]
+fn a_redirect_without_a_host_has_nowhere_to_lead() {
+    let authority = Authority::new();
+    let redirect = "[listener.http]\nbind = [\"$http\"]\nredirect = \"https\"\n";
+    let setup = Setup::of(&format!("{}\n{redirect}", config(ONE)));
+    authority.issue(&["www.example.com"]).write(setup.dir(), "www");
+    let daemon = setup.start();
+    let mut client = Client::connect(daemon.address("http"));
+    client.send("GET /a HTTP/1.0\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.field("Location")), (400, None));
+}
+
+#[test]
 fn plain_http_is_redirected() {
     let authority = Authority::new();
     let setup = Setup::of(&format!(
