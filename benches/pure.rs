@@ -38,7 +38,7 @@ use equipoise::{
     observe::metrics::Metrics,
     pool::{
         backend::{Backend, Key, Verdict},
-        balance::{self, Rotation},
+        balance::{self, Ask, Rotation},
         members::{Member, Pool},
     },
 };
@@ -337,9 +337,9 @@ fn least_connections(criterion: &mut Criterion) {
 
 fn pick(group: &mut BenchmarkGroup<'_, WallTime>, id: BenchmarkId, pool: &Pool) {
     let mut rotation = Rotation::default();
-    assert!(balance::pick(pool, &mut rotation, &[]).is_some());
+    assert!(balance::pick(pool, &mut rotation, &Ask::default()).is_some());
     group.bench_function(id, |bencher| {
-        bencher.iter(|| balance::pick(black_box(pool), &mut rotation, &[]));
+        bencher.iter(|| balance::pick(black_box(pool), &mut rotation, &Ask::default()));
     });
 }
 

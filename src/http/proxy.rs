@@ -30,6 +30,7 @@ use crate::{
     },
     observe::{dates::http_date, reason::Reason},
     pool::{
+        balance::Ask,
         local::LocalPool,
         retry::{FailedTry, Reached},
     },
@@ -155,7 +156,7 @@ async fn forward<'a>(
     pool.count_request();
     let mut tried = Vec::new();
     loop {
-        let Some(index) = pool.pick(&tried) else {
+        let Some(index) = pool.pick(&Ask::after(&tried)) else {
             pool.pool.metrics.no_backend(exchange.local.slot);
             return fail(exchange, record, content, refusal::NO_BACKEND).await;
         };

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::pool::{
     backend::Key,
-    balance::{self, Rotation},
+    balance::{self, Ask, Rotation},
     members::{Member, Pool},
     retry::{Budget, FailedTry, Reached, may_retry},
 };
@@ -62,8 +62,8 @@ impl LocalPool {
     }
 
     /// The index of the member that takes the next try.
-    pub fn pick(&self, tried: &[usize]) -> Option<usize> {
-        balance::pick(&self.pool, &mut self.rotation.borrow_mut(), tried)
+    pub fn pick(&self, ask: &Ask<'_>) -> Option<usize> {
+        balance::pick(&self.pool, &mut self.rotation.borrow_mut(), ask)
     }
 
     pub fn member(&self, index: usize) -> &Member {

@@ -14,16 +14,28 @@ pub struct Rotation {
     pub credits: Vec<i64>,
 }
 
+/// What a request asks of a pool, besides any backend.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ask<'a> {
+    /// Members that this request was tried at: picked again only when every candidate was tried.
+    pub tried: &'a [usize],
+}
+
+impl<'a> Ask<'a> {
+    /// One more try, after those at `tried`.
+    pub fn after(tried: &'a [usize]) -> Ask<'a> {
+        Ask { tried }
+    }
+}
+
 /// The index of the member that takes the next request; `None` when no one may be picked.
-///
-/// A member in `tried` is picked again only when every candidate has been tried.
-pub fn pick(pool: &Pool, rotation: &mut Rotation, tried: &[usize]) -> Option<usize> {
+pub fn pick(pool: &Pool, rotation: &mut Rotation, ask: &Ask<'_>) -> Option<usize> {
     rotation.credits.resize(pool.members.len(), 0);
-    if tried.is_empty() {
+    if ask.tried.is_empty() {
         return pick_among(pool, rotation, &pool.candidates);
     }
     let fresh: Vec<usize> =
-        pool.candidates.iter().copied().filter(|index| !tried.contains(index)).collect();
+        pool.candidates.iter().copied().filter(|index| !ask.tried.contains(index)).collect();
     if fresh.is_empty() {
         return pick_among(pool, rotation, &pool.candidates);
     }
