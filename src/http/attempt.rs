@@ -26,7 +26,12 @@ use crate::{
         head::{Response, Version},
     },
     observe::dates::http_date,
-    pool::{local::LocalPool, members::Member, retry::Reached},
+    pool::{
+        dial::{Dial, DialError, dial},
+        local::LocalPool,
+        members::Member,
+        retry::Reached,
+    },
 };
 
 /// What a head and the fields that we set usually take.
@@ -79,16 +84,16 @@ impl<'a> Attempt<'_, 'a> {
             return Ok(Upstream::new(stream, true, &local.buffers));
         }
         let begun = Instant::now();
-        let connect = Upstream::connect(backend.address(), &local.buffers);
+        let how = Dial { address: backend.address() };
         let deadline = begun + self.bounds.upstream.connect;
-        let connected = self.exchange.client.unless_gone(deadline, connect).await;
+        let connected = self.exchange.client.unless_gone(deadline, dial(&how)).await;
         self.record.connect = Some(begun.elapsed());
         let refusal = match connected {
-            Ok(Ok(upstream)) => {
+            Ok(Ok(stream)) => {
                 backend.metrics().connection_opened(local.slot);
-                return Ok(upstream);
+                return Ok(Upstream::new(stream, false, &local.buffers));
             }
-            Ok(Err(_)) => refusal::CONNECT_FAILED,
+            Ok(Err(DialError::Connect(_))) => refusal::CONNECT_FAILED,
             Err(GivenUp::Late) => refusal::CONNECT_TIMEOUT,
             Err(GivenUp::ClientGone) => return Err(NoAnswer::ClientGone),
         };

@@ -2,7 +2,7 @@
 //!
 //! - [`listen`]: the listening sockets of one address, one for each worker.
 //! - [`inherited`]: the listening sockets that the service manager opened for us.
-//! - [`stream`]: one accepted connection, plain or TLS, behind one type.
+//! - [`stream`]: one connection, plain or TLS, behind one type.
 //! - [`certificates`]: one certificate and its key, read from disk and understood.
 //! - [`tls`]: which certificate a client gets, and how TLS is spoken and resumed.
 //! - [`sources`]: how many connections each source address has open.

@@ -8,13 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::net::TcpStream;
-
-use crate::pool::{
-    backend::Key,
-    balance::{self, Ask, Rotation},
-    members::{Member, Pool},
-    retry::{Budget, FailedTry, Reached, may_retry},
+use crate::{
+    net::stream::Stream,
+    pool::{
+        backend::Key,
+        balance::{self, Ask, Rotation},
+        members::{Member, Pool},
+        retry::{Budget, FailedTry, Reached, may_retry},
+    },
 };
 
 /// One pool, as one worker sees it.
@@ -100,7 +101,7 @@ impl LocalPool {
     /// Closes what has been idle too long or was closed by the backend.
     pub fn sweep(&self, now: Instant) {
         for connections in &self.idle {
-            connections.list.borrow_mut().retain(|idle| idle.is_fit(now));
+            connections.list.borrow_mut().retain_mut(|idle| idle.is_fit(now));
         }
     }
 }
@@ -117,7 +118,7 @@ pub struct IdleConnections {
 }
 
 struct Idle {
-    stream: TcpStream,
+    stream: Stream,
     until: Instant,
 }
 
@@ -127,9 +128,9 @@ const MARGIN: Duration = Duration::from_secs(1);
 
 impl IdleConnections {
     /// One that the backend has, as far as we know, not closed.
-    pub fn take(&self, now: Instant) -> Option<TcpStream> {
+    pub fn take(&self, now: Instant) -> Option<Stream> {
         let mut list = self.list.borrow_mut();
-        while let Some(idle) = list.pop() {
+        while let Some(mut idle) = list.pop() {
             if idle.is_fit(now) {
                 return Some(idle.stream);
             }
@@ -139,7 +140,7 @@ impl IdleConnections {
 
     /// Keeps a connection on which an exchange has ended and nothing is left unread. `hint` is how
     /// long the backend says that it keeps one.
-    pub fn put(&self, stream: TcpStream, now: Instant, hint: Option<Duration>) {
+    pub fn put(&self, stream: Stream, now: Instant, hint: Option<Duration>) {
         let limit = self.limit.get();
         let keep = hint.map_or(limit, |hint| limit.min(hint.saturating_sub(MARGIN)));
         let mut list = self.list.borrow_mut();
@@ -164,10 +165,7 @@ impl IdleConnections {
 
 impl Idle {
     /// In time, and with nothing to read: neither an end nor bytes that no one asked for.
-    ///
-    /// This asks tokio's cached readiness first, so that it costs no system call on a quiet socket.
-    fn is_fit(&self, now: Instant) -> bool {
-        let nothing = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
-        now < self.until && self.stream.try_read(&mut [0]).is_err_and(nothing)
+    fn is_fit(&mut self, now: Instant) -> bool {
+        now < self.until && self.stream.is_quiet()
     }
 }

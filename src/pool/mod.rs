@@ -3,12 +3,14 @@
 //! - `backend`: one server; what is counted in it outlives reloads.
 //! - `members`: a pool as one snapshot knows it: verdicts, and who may be picked now.
 //! - `balance/`: one algorithm a file.
+//! - `dial`: the one place where a connection to a backend is made.
 //! - `health`: how probes and failures turn a verdict; pure.
 //! - `retry`: when a failed try may be made again; pure.
 //! - `local`: a worker's own share of a pool: rotation, retry budget, idle connections.
 
 pub mod backend;
 pub mod balance;
+pub mod dial;
 pub mod health;
 pub mod local;
 pub mod members;

@@ -8,14 +8,17 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::timeout,
 };
 
 use crate::{
     config::{Health, HttpProbe, ProbeKind, ProbeMethod},
     control::probe::answer::{self, End, MAX_ANSWER, Reading},
-    pool::health::ProbeResult,
+    net::stream::Stream,
+    pool::{
+        dial::{Dial, DialError, dial},
+        health::ProbeResult,
+    },
     units::duration_text,
 };
 
@@ -37,8 +40,9 @@ pub async fn probe(health: &Health, address: SocketAddr, target: SocketAddr) -> 
     }
 }
 
-async fn connect(target: SocketAddr) -> Result<TcpStream, String> {
-    TcpStream::connect(target).await.map_err(|error| words(&error))
+async fn connect(target: SocketAddr) -> Result<Stream, String> {
+    let dialled = dial(&Dial { address: target }).await;
+    dialled.map_err(|DialError::Connect(error)| words(&error))
 }
 
 async fn http(

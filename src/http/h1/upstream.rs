@@ -2,17 +2,15 @@
 
 use std::{
     io,
-    net::SocketAddr,
     rc::Rc,
     task::{Context, Poll, ready},
 };
-
-use tokio::net::TcpStream;
 
 use crate::{
     config::Limits,
     http::refusal::{self, Refusal},
     message::head::Response,
+    net::stream::Stream,
 };
 
 use super::{
@@ -34,7 +32,7 @@ const LIMITS: Limits = Limits {
 
 /// One connection to a backend, during one exchange.
 pub struct Upstream {
-    pub side: Side<TcpStream>,
+    pub side: Side<Stream>,
     /// It has carried an exchange before.
     pub reused: bool,
     scan: Scan,
@@ -51,16 +49,9 @@ pub enum HeadError {
 }
 
 impl Upstream {
-    pub fn new(stream: TcpStream, reused: bool, buffers: &Rc<Buffers>) -> Upstream {
+    pub fn new(stream: Stream, reused: bool, buffers: &Rc<Buffers>) -> Upstream {
         let side = Side { stream, input: Buffer::new(buffers.clone()) };
         Upstream { side, reused, scan: Scan::default(), answered: false }
-    }
-
-    pub async fn connect(address: SocketAddr, buffers: &Rc<Buffers>) -> io::Result<Upstream> {
-        let stream = TcpStream::connect(address).await?;
-        // Heads and short bodies leave in one write: there is nothing to wait for.
-        stream.set_nodelay(true)?;
-        Ok(Upstream::new(stream, false, buffers))
     }
 
     /// Reads the next head of an answer, an interim one included.
