@@ -9,7 +9,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use criterion::{
@@ -38,7 +38,7 @@ use equipoise::{
     observe::metrics::Metrics,
     pool::{
         backend::{Backend, Key, Verdict},
-        balance::{self, Ask, Rotation},
+        balance::{self, Ask, Memory},
         members::{Member, Pool},
     },
 };
@@ -48,7 +48,8 @@ criterion_group! {
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = read, refused, write, framing, route, round_robin, least_connections, chunked
+    targets = read, refused, write, framing, route, round_robin, least_connections,
+        random_two_choices, least_time, chunked
 }
 criterion_main!(pure);
 
@@ -319,11 +320,24 @@ fn round_robin(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Idle: all are equal and take turns. Busy: 0 to 9 requests are in flight at each.
 fn least_connections(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("least-connections pick");
+    idle_and_busy(criterion, "least-connections");
+}
+
+fn random_two_choices(criterion: &mut Criterion) {
+    idle_and_busy(criterion, "random-two-choices");
+}
+
+/// With a time that is known of each.
+fn least_time(criterion: &mut Criterion) {
+    idle_and_busy(criterion, "least-time");
+}
+
+/// Idle: all are equal. Busy: 0 to 9 requests are in flight at each.
+fn idle_and_busy(criterion: &mut Criterion, balance: &str) {
+    let mut group = criterion.benchmark_group(format!("{balance} pick"));
     for count in POOL_SIZES {
-        let pool = pool("least-connections", count);
+        let pool = pool(balance, count);
         pick(&mut group, BenchmarkId::new("idle", count), &pool);
         let loads = pool.members.iter().enumerate();
         let in_flight: Vec<_> = loads
@@ -336,10 +350,16 @@ fn least_connections(criterion: &mut Criterion) {
 }
 
 fn pick(group: &mut BenchmarkGroup<'_, WallTime>, id: BenchmarkId, pool: &Pool) {
-    let mut rotation = Rotation::default();
-    assert!(balance::pick(pool, &mut rotation, &Ask::default()).is_some());
+    let mut memory = Memory::default();
+    let ask = Ask::default();
+    assert!(balance::pick(pool, &mut memory, &ask, Instant::now).is_some());
+    for (number, time) in memory.times.iter().enumerate() {
+        let mut known = time.get();
+        known.answered(Duration::from_millis(number as u64 % 7 + 1), Instant::now());
+        time.set(known);
+    }
     group.bench_function(id, |bencher| {
-        bencher.iter(|| balance::pick(black_box(pool), &mut rotation, &Ask::default()));
+        bencher.iter(|| balance::pick(black_box(pool), &mut memory, &ask, Instant::now));
     });
 }
 

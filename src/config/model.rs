@@ -203,6 +203,8 @@ pub struct Pool {
 pub enum Balance {
     RoundRobin,
     LeastConnections,
+    RandomTwoChoices,
+    LeastTime,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -13,8 +13,12 @@ pub trait Words: Copy + PartialEq + 'static {
 }
 
 impl Words for Balance {
-    const WORDS: &'static [(&'static str, Balance)] =
-        &[("round-robin", Balance::RoundRobin), ("least-connections", Balance::LeastConnections)];
+    const WORDS: &'static [(&'static str, Balance)] = &[
+        ("round-robin", Balance::RoundRobin),
+        ("least-connections", Balance::LeastConnections),
+        ("random-two-choices", Balance::RandomTwoChoices),
+        ("least-time", Balance::LeastTime),
+    ];
 }
 
 impl Words for TlsVersion {

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::{
-    config::{self, Balance},
+    config::{self, Words},
     control::{
         protocol::{BackendStatus, ListenerStatus, PhaseWord, PoolStatus, Status, VerdictWord},
         state::State,
@@ -40,7 +40,7 @@ impl State {
         let backends = pool.backends.iter().map(|backend| self.backend_status(pool, backend));
         PoolStatus {
             name: pool.name.to_string(),
-            balance: balance_word(pool.balance).to_owned(),
+            balance: pool.balance.word().to_owned(),
             backends: backends.collect(),
         }
     }
@@ -86,12 +86,5 @@ fn verdict_word(verdict: Verdict) -> VerdictWord {
         Verdict::Up => VerdictWord::Up,
         Verdict::Down => VerdictWord::Down,
         Verdict::Draining => VerdictWord::Draining,
-    }
-}
-
-fn balance_word(balance: Balance) -> &'static str {
-    match balance {
-        Balance::RoundRobin => "round-robin",
-        Balance::LeastConnections => "least-connections",
     }
 }

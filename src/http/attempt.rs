@@ -187,15 +187,14 @@ impl<'a> Attempt<'_, 'a> {
     /// The backend has answered: what it was, and how long it took.
     fn note_answer(&mut self, upload: &Upload, status: u16) {
         let backend = &self.member().backend;
-        let passive = self.pool.pool.config.passive;
         let first_byte = upload.done_at().map_or(Duration::ZERO, |at| at.elapsed());
         self.record.first_byte = Some(first_byte);
         self.record.status = Some(status);
         backend.metrics().responded(self.exchange.local.slot, status, first_byte);
-        if status >= 500 && passive.count_5xx {
-            backend.failed(passive.fall);
+        if status >= 500 && self.pool.pool.config.passive.count_5xx {
+            self.pool.failed(self.index);
         } else {
-            backend.succeeded();
+            self.pool.answered(self.index, self.record.connect.unwrap_or_default() + first_byte);
         }
     }
 
@@ -251,7 +250,7 @@ impl<'a> Attempt<'_, 'a> {
             // turn it down.
             Cut::ClientGone | Cut::ClientStalled | Cut::TookTooLong => {}
             Cut::UpstreamTruncated | Cut::UpstreamStalled | Cut::Malformed => {
-                self.member().backend.failed(self.pool.pool.config.passive.fall);
+                self.pool.failed(self.index);
             }
         }
         if framing == Framing::UntilClose {

@@ -164,14 +164,21 @@ async fn forward<'a>(
         record.attempts += 1;
         let attempt =
             Attempt { exchange, record, pool, index, rules, target, content, bounds: &bounds };
+        let asked = pool.now();
         match attempt.run().await {
             Ok(next) => return next,
-            Err(NoAnswer::ClientGone) => return gone(record),
+            Err(NoAnswer::ClientGone) => {
+                // Whoever sends slowly and leaves says nothing of the backend.
+                if content != Content::Streamed {
+                    pool.given_up(index, asked);
+                }
+                return gone(record);
+            }
             Err(NoAnswer::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
             Err(NoAnswer::Upstream { refusal, reached }) => {
                 // An idle connection that the backend closed says nothing of its health.
                 if reached != Reached::Stale {
-                    pool.member(index).backend.failed(pool.pool.config.passive.fall);
+                    pool.failed(index);
                 }
                 let failed = failed_try(exchange.request, content, reached);
                 if !pool.may_try_again(failed, &tried, exchange.local.slot) {

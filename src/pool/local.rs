@@ -9,19 +9,28 @@ use std::{
 };
 
 use crate::{
+    config::Balance,
     net::stream::Stream,
     pool::{
         backend::Key,
-        balance::{self, Ask, Rotation},
+        balance::{self, Ask, Memory, least_time::Estimate},
         members::{Member, Pool},
         retry::{Budget, FailedTry, Reached, may_retry},
     },
 };
 
+/// What stays of a backend over a change of its pool. Requests under way keep writing to it.
+#[derive(Default)]
+struct Kept {
+    credit: i64,
+    time: Rc<Cell<Estimate>>,
+    idle: Rc<IdleConnections>,
+}
+
 /// One pool, as one worker sees it.
 pub struct LocalPool {
     pub pool: Arc<Pool>,
-    rotation: RefCell<Rotation>,
+    memory: RefCell<Memory>,
     budget: Rc<RefCell<Budget>>,
     /// In the order of `pool.members`.
     idle: Vec<Rc<IdleConnections>>,
@@ -30,31 +39,36 @@ pub struct LocalPool {
 impl LocalPool {
     /// Takes over from `previous`, by backend: turns, budget and idle connections of what stays.
     pub fn new(pool: Arc<Pool>, previous: Option<&LocalPool>) -> LocalPool {
-        let mut kept: HashMap<Key, (i64, Rc<IdleConnections>)> = HashMap::new();
-        if let Some(previous) = previous {
-            let rotation = previous.rotation.borrow();
-            for (index, member) in previous.pool.members.iter().enumerate() {
-                let credit = rotation.credits.get(index).copied().unwrap_or(0);
-                kept.insert(member.backend.key().clone(), (credit, previous.idle[index].clone()));
-            }
-        }
-        let (mut credits, mut idle) = (Vec::new(), Vec::new());
+        let mut kept = previous.map(LocalPool::kept).unwrap_or_default();
+        let (mut memory, mut idle) = (Memory::default(), Vec::new());
         for member in &pool.members {
-            let (credit, connections) = kept.remove(member.backend.key()).unwrap_or_default();
-            credits.push(credit);
-            connections.max.set(pool.config.max_idle);
-            connections.limit.set(pool.config.timeouts.keep_alive);
-            idle.push(connections);
+            let held = kept.remove(member.backend.key()).unwrap_or_default();
+            memory.credits.push(held.credit);
+            memory.times.push(held.time);
+            held.idle.max.set(pool.config.max_idle);
+            held.idle.limit.set(pool.config.timeouts.keep_alive);
+            idle.push(held.idle);
         }
-        for (_, gone) in kept.into_values() {
-            gone.retire();
+        for gone in kept.into_values() {
+            gone.idle.retire();
         }
         let budget = match previous {
             Some(previous) => previous.budget.clone(),
             None => Rc::new(RefCell::new(Budget::new(pool.config.retry.budget))),
         };
         budget.borrow_mut().set_share(pool.config.retry.budget);
-        LocalPool { pool, rotation: RefCell::new(Rotation { credits }), budget, idle }
+        LocalPool { pool, memory: RefCell::new(memory), budget, idle }
+    }
+
+    fn kept(&self) -> HashMap<Key, Kept> {
+        let memory = self.memory.borrow();
+        let members = self.pool.members.iter().enumerate();
+        let kept = members.map(|(index, member)| {
+            let credit = memory.credits[index];
+            let (time, idle) = (memory.times[index].clone(), self.idle[index].clone());
+            (member.backend.key().clone(), Kept { credit, time, idle })
+        });
+        kept.collect()
     }
 
     /// The pool left the configuration: what is idle is closed, what is under way may end.
@@ -64,7 +78,44 @@ impl LocalPool {
 
     /// The index of the member that takes the next try.
     pub fn pick(&self, ask: &Ask<'_>) -> Option<usize> {
-        balance::pick(&self.pool, &mut self.rotation.borrow_mut(), ask)
+        balance::pick(&self.pool, &mut self.memory.borrow_mut(), ask, Instant::now)
+    }
+
+    /// The member at `index` answered well; its answer began so long after it was asked.
+    pub fn answered(&self, index: usize, took: Duration) {
+        self.member(index).backend.succeeded();
+        self.take_in_time(index, |held, now| held.answered(took, now));
+    }
+
+    /// A request failed at the member at `index`, by its fault.
+    pub fn failed(&self, index: usize) {
+        self.member(index).backend.failed(self.pool.config.passive.fall);
+        self.take_in_time(index, Estimate::failed);
+    }
+
+    /// The client left before the member at `index` answered; it was asked at `asked`.
+    pub fn given_up(&self, index: usize, asked: Option<Instant>) {
+        let Some(asked) = asked else {
+            return;
+        };
+        self.take_in_time(index, |held, now| {
+            held.given_up(now.saturating_duration_since(asked), now);
+        });
+    }
+
+    /// Now, where time is balanced by: nobody else reads a clock for it.
+    pub fn now(&self) -> Option<Instant> {
+        (self.pool.config.balance == Balance::LeastTime).then(Instant::now)
+    }
+
+    fn take_in_time(&self, index: usize, take_in: impl FnOnce(&mut Estimate, Instant)) {
+        let Some(now) = self.now() else {
+            return;
+        };
+        let held = self.memory.borrow().times[index].clone();
+        let mut estimate = held.get();
+        take_in(&mut estimate, now);
+        held.set(estimate);
     }
 
     pub fn member(&self, index: usize) -> &Member {

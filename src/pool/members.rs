@@ -15,6 +15,8 @@ pub struct Pool {
     /// Indexes into `members`, in their order: the normal backends that are up, else the backups
     /// that are up, else what `when_all_down` says.
     pub candidates: Vec<usize>,
+    /// The largest weight among them.
+    pub heaviest: u32,
     pub metrics: Arc<PoolMetrics>,
 }
 
@@ -30,7 +32,9 @@ pub struct Member {
 impl Pool {
     pub fn new(config: Arc<config::Pool>, members: Vec<Member>, metrics: Arc<PoolMetrics>) -> Pool {
         let candidates = candidates(&members, config.when_all_down);
-        Pool { config, members, candidates, metrics }
+        let weights = candidates.iter().map(|&index| members[index].weight);
+        let heaviest = weights.max().unwrap_or(1);
+        Pool { config, members, candidates, heaviest, metrics }
     }
 
     /// Whether a request could be sent anywhere now.

@@ -1,8 +1,11 @@
 //! Who of a pool answers.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use crate::harness::{Client, DEADLINE, Daemon, Origin, Setup, get, request, wait_until};
@@ -72,6 +75,16 @@ fn weights_are_exact_and_spread() {
 
 #[test]
 fn least_connections_avoids_the_busy_one() {
+    avoids_the_busy_one("least-connections");
+}
+
+#[test]
+fn random_two_choices_avoids_the_busy_one() {
+    avoids_the_busy_one("random-two-choices");
+}
+
+#[track_caller]
+fn avoids_the_busy_one(balance: &str) {
     let release = Arc::new(AtomicBool::new(false));
     let origins = ["a", "b"].map(|body| {
         let gate = Arc::clone(&release);
@@ -92,10 +105,11 @@ fn least_connections_avoids_the_busy_one() {
         [[route]]
         pool = "app"
         [pool.app]
-        balance = "least-connections"
+        balance = "$balance"
         backends = ["$a", "$b"]
         "#,
     )
+    .with("balance", balance)
     .with("a", origins[0].address())
     .with("b", origins[1].address())
     .start();
@@ -115,6 +129,78 @@ fn least_connections_avoids_the_busy_one() {
     }
     release.store(true, Ordering::SeqCst);
     assert_eq!(held.answer().text(), busy);
+}
+
+#[test]
+fn random_two_choices_honours_weights_when_nothing_is_busy() {
+    let origins = ["heavy", "light"].map(Origin::answering);
+    let daemon = Setup::of(
+        r#"
+        workers = 1
+        [listener.web]
+        bind = ["$web"]
+        [[route]]
+        pool = "app"
+        [pool.app]
+        balance = "random-two-choices"
+        backends = [{ address = "$a", weight = 3 }, "$b"]
+        "#,
+    )
+    .with("a", origins[0].address())
+    .with("b", origins[1].address())
+    .start();
+    let picks = picks(&daemon, 400);
+    let light = share(&picks, "light");
+    // Seven standard deviations around a hundred.
+    assert!((40..160).contains(&light), "{light} of 400");
+}
+
+/// Two backends that are never held to be down.
+const LEAST_TIME: &str = r#"
+    workers = 1
+    [listener.web]
+    bind = ["$web"]
+    [[route]]
+    pool = "app"
+    [pool.app]
+    balance = "least-time"
+    backends = ["$a", "$b"]
+    passive = { fall = 0 }
+    retry = { attempts = 1 }
+"#;
+
+#[test]
+fn least_time_leaves_the_slow_one_alone_once_it_knows_it() {
+    let slow = Origin::start(|peer| {
+        while peer.request().is_some() {
+            peer.pause(Duration::from_secs(2));
+            peer.answer(200, "slow");
+        }
+    });
+    let fast = Origin::answering("fast");
+    let setup = Setup::of(LEAST_TIME).with("a", slow.address()).with("b", fast.address());
+    let daemon = setup.start();
+    let mut client = Client::connect(daemon.address("web"));
+    wait_until(DEADLINE, "both to have answered", || {
+        client.get("/");
+        slow.requests() > 0 && fast.requests() > 0
+    });
+    let picks = picks(&daemon, 50);
+    assert_eq!(share(&picks, "fast"), 50, "{picks:?}");
+}
+
+#[test]
+fn least_time_does_not_take_fast_failures_for_speed() {
+    let failing = Origin::start(|peer| {
+        while peer.request().is_some() {
+            peer.answer(500, "failed");
+        }
+    });
+    let working = Origin::answering("ok");
+    let setup = Setup::of(LEAST_TIME).with("a", failing.address()).with("b", working.address());
+    let daemon = setup.start();
+    let picks = picks(&daemon, 100);
+    assert!(share(&picks, "failed") <= 1, "{picks:?}");
 }
 
 #[test]
