@@ -138,7 +138,7 @@ fn router(config: &Config, listener: &config::Listener, metrics: &Metrics) -> Ro
         let name = route.name.clone();
         let route_metrics = metrics.route(&name);
         let held = Arc::new(Route { name, target, metrics: route_metrics });
-        router.add(&route.host, &route.path, held);
+        router.add(&route.host, &route.path, &route.conditions, held);
     }
     router
 }

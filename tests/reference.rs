@@ -99,6 +99,8 @@ fn the_reference_holds_every_key_that_is_known() {
     assert_eq!(shown, known);
 }
 
+const FREE_TABLES: [&str; 3] = ["headers", "query", "cookies"];
+
 /// Gathers the keys of each table under the name that `known_keys` gives it.
 fn collect<'a>(
     path: &mut Vec<&'a str>,
@@ -111,6 +113,8 @@ fn collect<'a>(
         ["route"] => Some("[[route]]".to_owned()),
         [top] => Some(format!("[{top}]")),
         [top @ ("listener" | "pool"), _] => Some(format!("[{top}.NAME]")),
+        // Their keys are names of the application's own.
+        ["route", key] if FREE_TABLES.contains(key) => None,
         [.., key] if path[0] == "route" => Some(format!("`{key}` of [[route]]")),
         [top, .., key] => Some(format!("`{key}` of [{top}.NAME]")),
     };

@@ -2,10 +2,12 @@
 //!
 //! - `model` what a configuration means; `default`, `words` its defaults and its words
 //! - `reader` tables and fields with their places; `value`, `name`, `network` what stands in them
-//! - `top`, `listener`, `tls`, `route`, `pool`, `health` a table each; `whole` how they fit together
+//! - `top`, `listener`, `tls`, `route`, `pool`, `health` a table each; `conditions` parts of a route;
+//!   `whole` how they fit together
 //! - `diagnostic`, `excerpt`, `suggest` how an error is told
 //! - `diff`, `notes` two configurations compared, one looked at
 
+mod conditions;
 mod default;
 mod diagnostic;
 mod diff;
@@ -36,6 +38,7 @@ use std::{
 
 use toml::de::DeTable;
 
+pub use conditions::{Condition, Conditions, Wanted};
 pub use diagnostic::{Diagnostic, Errors, Place, Source};
 pub use diff::{Change, diff};
 pub use model::*;

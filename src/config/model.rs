@@ -5,7 +5,7 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::config::{diagnostic::Place, network::Network};
+use crate::config::{conditions::Conditions, diagnostic::Place, network::Network};
 
 /// One whole file, as meant.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,6 +117,7 @@ pub struct Route {
     pub listener: Option<Arc<str>>,
     pub host: HostMatch,
     pub path: PathMatch,
+    pub conditions: Conditions,
     pub action: Action,
 }
 

@@ -96,7 +96,9 @@ fn host(text: &str) -> Result<String, &'static str> {
 /// encoded that need not be (RFC 3986, section 6.2.2).
 pub(super) fn route_path(text: &str) -> Result<&str, String> {
     if text.contains(['?', '#']) {
-        return Err("expected a path alone: routes don't look at the query".to_owned());
+        return Err(
+            "expected a path alone: the query is matched by `query = { KEY = true }`".to_owned()
+        );
     }
     let path = origin_form(text)?;
     if path.contains("//") || path.split('/').any(|segment| matches!(segment, "." | "..")) {

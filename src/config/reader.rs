@@ -244,6 +244,13 @@ impl<'a> Field<'a> {
         fields.map(|(key, value)| Field::new(key, value, self.findings)).collect()
     }
 
+    /// The keys of a table that people name as they like.
+    pub fn entries(&self) -> Option<Vec<Field<'a>>> {
+        let expected = "expected a table: { KEY = \"value\" }".to_owned();
+        let entries = self.judge(self.value.get_ref().as_table().ok_or(expected))?;
+        Some(entries.iter().map(|(key, value)| Field::new(key, value, self.findings)).collect())
+    }
+
     /// The items of an array; `None` where this is no array, which is not told.
     pub fn as_items(&self) -> Option<Vec<Field<'a>>> {
         let item = |value| Field { value, ..*self };

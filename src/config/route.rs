@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    conditions::{self, Conditions},
     diagnostic::{Diagnostic, Place},
     model::{Action, HostMatch, PathMatch, Redirect, Respond, Route},
     name,
@@ -11,7 +12,10 @@ use super::{
 
 pub(super) static ROUTE: Shape = Shape {
     name: "[[route]]",
-    keys: &["name", "listener", "host", "path", "exact", "pool", "redirect", "respond"],
+    keys: &[
+        "name", "listener", "host", "path", "exact", "methods", "headers", "query", "cookies",
+        "pool", "redirect", "respond",
+    ],
 };
 
 pub(super) static REDIRECT: Shape =
@@ -31,14 +35,29 @@ pub(super) struct WrittenRoute {
     pub pool: Option<(Arc<str>, Place)>,
     pub host: Option<HostMatch>,
     pub path: Option<PathMatch>,
+    pub conditions: Option<Conditions>,
     action: Option<Action>,
 }
 
 impl WrittenRoute {
-    /// What a request is matched by; two routes with the same are a tie.
+    /// Where a request is looked for first; two routes with the same are a tie unless their
+    /// conditions tell them apart.
     pub fn key(&self) -> Option<(Option<&str>, &HostMatch, &PathMatch)> {
         let listener = self.listener.as_ref().map(|(name, _)| name.as_ref());
         Some((listener, self.host.as_ref()?, self.path.as_ref()?))
+    }
+
+    /// Whether a request could meet the conditions of both and neither comes first; asked of two
+    /// with the same key.
+    pub fn ties_with(&self, other: &WrittenRoute) -> bool {
+        match (&self.conditions, &other.conditions) {
+            (Some(ours), Some(theirs)) => ours.count() == theirs.count() && !ours.exclude(theirs),
+            _ => false,
+        }
+    }
+
+    pub fn has_conditions(&self) -> bool {
+        self.conditions.as_ref().is_some_and(|conditions| !conditions.is_empty())
     }
 
     /// The name as written, or made of what the route matches.
@@ -47,7 +66,8 @@ impl WrittenRoute {
             return Some(name.clone());
         }
         let (listener, host, path) = self.key()?;
-        Some(default_name(listener, host, path).into())
+        let conditions = self.conditions.as_ref()?.label();
+        Some((default_name(listener, host, path) + &conditions).into())
     }
 
     /// `None` where something could not be read, which has been told.
@@ -57,6 +77,7 @@ impl WrittenRoute {
             listener: self.listener.as_ref().map(|(name, _)| name.clone()),
             host: self.host.clone()?,
             path: self.path.clone()?,
+            conditions: self.conditions.clone()?,
             action: self.action.clone()?,
         })
     }
@@ -81,6 +102,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<WrittenRoute> {
         pool,
         host: host(&table),
         path: path(&table),
+        conditions: conditions::read(&table),
         action,
     })
 }

@@ -178,32 +178,52 @@ fn unknown(what: &str, name: &str, place: Place, known: &HashSet<&str>) -> Diagn
     Diagnostic::at(place, format!("there is no {what} `{name}`")).help(help)
 }
 
+/// Two routes that could both take a request, and neither before the other.
 fn no_tie(findings: &Findings<'_>, routes: &[WrittenRoute]) {
-    let mut first = HashMap::new();
+    let mut before: HashMap<_, Vec<&WrittenRoute>> = HashMap::new();
     for route in routes {
         let Some(key) = route.key() else {
             continue;
         };
-        if let Some(earlier) = first.insert(key, route.place) {
+        let rivals = before.entry(key).or_default();
+        if let Some(earlier) = rivals.iter().find(|rival| rival.ties_with(route)) {
             let message = "a tie: another route takes the same requests";
-            let help =
-                "change `host`, `path` or `listener` of one; the order of routes means nothing";
-            let tie = Diagnostic::at(route.place, message).beside(earlier, "the other");
+            let help = match route.has_conditions() {
+                false => {
+                    "change `host`, `path` or `listener` of one; the order of routes means nothing"
+                }
+                true => {
+                    "both have as many conditions, and a request can meet all of them: let them \
+                     want different values of one key, or give one a condition more"
+                }
+            };
+            let tie = Diagnostic::at(route.place, message).beside(earlier.place, "the other");
             findings.add(tie.help(help));
         }
+        rivals.push(route);
     }
 }
 
 /// The names of routes are labels of metrics and have to differ. Names made by default do, but
-/// for a tie, which is told already.
+/// for a tie, which is told already, and for routes that differ in the values of conditions alone.
 fn no_name_twice(findings: &Findings<'_>, routes: &[WrittenRoute]) {
-    let mut first: HashMap<_, Place> = HashMap::new();
-    let made = routes.iter().filter(|route| route.name.is_none());
-    for route in made {
-        if let Some(label) = route.label() {
-            first.entry(label).or_insert(route.place);
+    let mut first: HashMap<_, &WrittenRoute> = HashMap::new();
+    for route in routes.iter().filter(|route| route.name.is_none()) {
+        let Some(label) = route.label() else {
+            continue;
+        };
+        let earlier = *first.entry(label.clone()).or_insert(route);
+        if !std::ptr::eq(earlier, route) && !earlier.ties_with(route) {
+            let message = format!("two routes would be named `{label}`");
+            let help = "values are left out of it, since they may be secret: give each a `name`, \
+                        its label in metrics and logs";
+            let diagnostic =
+                Diagnostic::at(route.place, message).beside(earlier.place, "the other");
+            findings.add(diagnostic.help(help));
         }
     }
+    let mut first: HashMap<_, Place> =
+        first.into_iter().map(|(label, route)| (label, route.place)).collect();
     for (name, place) in routes.iter().filter_map(|route| route.name.as_ref()) {
         if let Some(earlier) = first.insert(name.clone(), *place) {
             let message = format!("two routes are named `{name}`");

@@ -2,12 +2,14 @@
 //!
 //! Read `connection` (a request after the other), then `proxy` (the story of one) and
 //! `attempt` (one try at one backend). What decides is
-//! pure: `refusal` (the table of what is not let in), `target`, `route`, `headers`, `answers`.
+//! pure: `refusal` (the table of what is not let in), `target`, `route`, `conditions`, `headers`,
+//! `answers`.
 //! `site` and `door` are what a listener serves, `local` what a worker lends, `record` what is told
 //! when a request is over. `h1/` is HTTP/1 on the wire.
 
 pub mod answers;
 pub mod attempt;
+pub mod conditions;
 pub mod connection;
 pub mod door;
 pub mod h1;

@@ -8,6 +8,7 @@ use crate::{
     http::{
         answers::Answer,
         attempt::Attempt,
+        conditions::Asked,
         door::{Door, Serving},
         h1::{
             body::Framing,
@@ -19,7 +20,7 @@ use crate::{
         local::Local,
         record::Record,
         refusal::{self, Refusal},
-        route::{self, Route},
+        route::{self, Ambiguous, Route},
         target::{self, Target},
     },
     message::{
@@ -86,7 +87,7 @@ pub async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) ->
         let location = headers::https_location(&target, port);
         return give(exchange, record, &rules, &Answer::redirect(308, &location)).await;
     }
-    let route = match find_route(exchange.serving, &host, &target) {
+    let route = match find_route(exchange, &host, &target) {
         Ok(route) => route,
         Err(refusal::NO_ROUTE) => {
             let answer = Answer::error(refusal::NO_ROUTE, &record.request_id);
@@ -113,26 +114,40 @@ pub async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) ->
 
 /// The route of a target; a path that two readers could read differently has none.
 fn find_route<'a>(
-    serving: &'a Serving,
+    exchange: &Exchange<'a>,
     host: &str,
     target: &Target<'_>,
 ) -> Result<&'a Route, Refusal> {
-    let router = &serving.site.router;
-    let find = |path: &str| router.find(host, path).map(|route| &**route);
+    let router = &exchange.serving.site.router;
+    let asked = asked(exchange, target);
+    let find = |path: &str| match router.find(host, path, &asked) {
+        Ok(route) => Ok(route.map(|route| &**route)),
+        Err(Ambiguous) => Err(refusal::AMBIGUOUS_MATCH),
+    };
     if target.path == "*" {
-        return find("/").ok_or(refusal::NO_ROUTE);
+        return find("/")?.ok_or(refusal::NO_ROUTE);
     }
     let reading = path::read(target.path).map_err(|error| match error {
         PathError::AboveRoot | PathError::BadEncoding => refusal::BAD_PATH,
     })?;
-    let route = find(&reading.path);
+    let route = find(&reading.path)?;
     if let Some(slashed) = &reading.slashed {
         let name = |route: Option<&Route>| route.map(|route| route.name.clone());
-        if name(find(slashed)) != name(route) {
+        if name(find(slashed)?) != name(route) {
             return Err(refusal::AMBIGUOUS_PATH);
         }
     }
     route.ok_or(refusal::NO_ROUTE)
+}
+
+/// What routes may look at besides host and path.
+fn asked<'a>(exchange: &Exchange<'a>, target: &Target<'a>) -> Asked<'a> {
+    Asked {
+        method: exchange.request.method_bytes(),
+        query: target.query().strip_prefix(b"?").unwrap_or_default(),
+        fields: &exchange.request.fields,
+        trusted: exchange.sender.trusted,
+    }
 }
 
 /// Tries backends until one answers or none may be tried any more.

@@ -81,12 +81,15 @@ table! {
     BAD_PATH = BadPath "the path climbs above the root or holds a broken or NUL encoding";
     AMBIGUOUS_PATH = AmbiguousPath "the path takes another route when its encoded slashes or backslashes are read as slashes";
 
+    // What routes look at besides (RFC 9110, section 5.3).
+    AMBIGUOUS_MATCH = AmbiguousMatch "a header or a key of the query comes with several values, of which a route takes one";
+
     // Time.
     HEADER_TIMEOUT = HeaderTimeout "the head did not come whole within the header timeout";
     BODY_TIMEOUT = BodyTimeout "the body stood still for longer than the body_idle timeout";
 
     // Nobody to answer.
-    NO_ROUTE = NoRoute "no route takes this host and path";
+    NO_ROUTE = NoRoute "no route takes this request";
     NO_BACKEND = NoBackend "no backend of the pool is up";
 
     // The backend.

@@ -1,14 +1,17 @@
-//! Which requests go to which action. Pure: a host and a path in, a route out.
+//! Which requests go to which action. Pure: a request's host, path and what else routes look at in,
+//! a route out.
 //!
 //! The most specific host decides first (exact, then the longest wildcard, then any), within it the
-//! path (exact, then the longest prefix). Where a host has no route for the path, the next less
-//! specific host is asked, so that `host = "www…", path = "/assets/"` beside a route that takes all
-//! does what it says.
+//! path (exact, then the longest prefix), within that the conditions: the more a route has, the
+//! earlier it is asked, and one that has none takes all that is left. Where a host has no route for
+//! the path, or none whose conditions are met, the next less specific path and then host is asked, so
+//! that `host = "www…", path = "/assets/"` beside a route that takes all does what it says.
 
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    config::{HostMatch, PathMatch, Redirect, Respond},
+    config::{Conditions, HostMatch, PathMatch, Redirect, Respond},
+    http::conditions::{self, Asked, Verdict},
     observe::metrics::RouteMetrics,
 };
 
@@ -39,36 +42,66 @@ pub struct Router {
 /// The routes of one host.
 #[derive(Default)]
 struct Paths {
-    exact: HashMap<String, Arc<Route>>,
-    prefixes: HashMap<String, Arc<Route>>,
+    exact: HashMap<String, Choice>,
+    prefixes: HashMap<String, Choice>,
     /// The distinct lengths of the prefixes, longest first: one look-up each finds the longest,
     /// however many prefixes there are.
     lengths: Vec<usize>,
 }
 
+/// The routes of one host and path.
+#[derive(Default)]
+struct Choice {
+    /// Those with the most conditions first.
+    conditional: Vec<Conditional>,
+    unconditional: Option<Arc<Route>>,
+}
+
+struct Conditional {
+    conditions: Conditions,
+    route: Arc<Route>,
+}
+
+/// A request that has two values under one key, of which a route takes the one and not the other:
+/// it has no route that the backend would be sure to agree to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ambiguous;
+
 impl Router {
-    /// The last of two routes for the same host and path is kept; the config refuses such ties, so
-    /// that this only lets a route that names its listener win over one that names none.
-    pub fn add(&mut self, host: &HostMatch, path: &PathMatch, route: Arc<Route>) {
+    /// The last of two routes for the same host, path and number of conditions is asked first; the
+    /// config refuses such ties, so that this only lets a route that names its listener win over one
+    /// that names none.
+    pub fn add(
+        &mut self,
+        host: &HostMatch,
+        path: &PathMatch,
+        conditions: &Conditions,
+        route: Arc<Route>,
+    ) {
         let paths = match host {
             HostMatch::Any => &mut self.any,
             HostMatch::Exact(name) => self.exact.entry(name.clone()).or_default(),
             HostMatch::Wildcard(suffix) => wildcard(&mut self.wildcards, suffix),
         };
-        paths.add(path, route);
+        paths.of(path).add(conditions, route);
     }
 
     /// `host` without a port, in lower case; `path` normalised (`message::path`).
-    pub fn find(&self, host: &str, path: &str) -> Option<&Arc<Route>> {
-        let exact = self.exact.get(host).and_then(|paths| paths.find(path));
-        exact
-            .or_else(|| {
-                let mut hosts = self.wildcards.iter().filter(|(suffix, _)| {
-                    host.len() > suffix.len() && host.ends_with(suffix.as_str())
-                });
-                hosts.find_map(|(_, paths)| paths.find(path))
-            })
-            .or_else(|| self.any.find(path))
+    pub fn find(
+        &self,
+        host: &str,
+        path: &str,
+        asked: &Asked<'_>,
+    ) -> Result<Option<&Arc<Route>>, Ambiguous> {
+        let found = self.exact.get(host).and_then(|paths| paths.find(path, asked));
+        let found = found.or_else(|| {
+            let mut hosts = self
+                .wildcards
+                .iter()
+                .filter(|(suffix, _)| host.len() > suffix.len() && host.ends_with(suffix.as_str()));
+            hosts.find_map(|(_, paths)| paths.find(path, asked))
+        });
+        found.or_else(|| self.any.find(path, asked)).transpose()
     }
 }
 
@@ -81,28 +114,53 @@ fn wildcard<'a>(list: &'a mut Vec<(String, Paths)>, suffix: &str) -> &'a mut Pat
     &mut list[place].1
 }
 
+/// A route, or why there is surely none.
+type Found<'a> = Result<&'a Arc<Route>, Ambiguous>;
+
 impl Paths {
-    fn add(&mut self, path: &PathMatch, route: Arc<Route>) {
+    fn of(&mut self, path: &PathMatch) -> &mut Choice {
         match path {
-            PathMatch::Exact(path) => {
-                self.exact.insert(path.clone(), route);
-            }
+            PathMatch::Exact(path) => self.exact.entry(path.clone()).or_default(),
             PathMatch::Prefix(path) => {
-                self.prefixes.insert(path.clone(), route);
                 let place = self.lengths.partition_point(|&length| length > path.len());
                 if self.lengths.get(place) != Some(&path.len()) {
                     self.lengths.insert(place, path.len());
                 }
+                self.prefixes.entry(path.clone()).or_default()
             }
         }
     }
 
-    fn find(&self, path: &str) -> Option<&Arc<Route>> {
-        if let Some(route) = self.exact.get(path) {
-            return Some(route);
+    fn find(&self, path: &str, asked: &Asked<'_>) -> Option<Found<'_>> {
+        let exact = self.exact.get(path).and_then(|choice| choice.find(asked));
+        exact.or_else(|| {
+            let fits = self.lengths.iter().filter(|&&length| ends_a_segment(path, length));
+            let mut choices = fits.filter_map(|&length| self.prefixes.get(&path[..length]));
+            choices.find_map(|choice| choice.find(asked))
+        })
+    }
+}
+
+impl Choice {
+    fn add(&mut self, conditions: &Conditions, route: Arc<Route>) {
+        if conditions.is_empty() {
+            self.unconditional = Some(route);
+            return;
         }
-        let fits = self.lengths.iter().filter(|&&length| ends_a_segment(path, length));
-        fits.copied().find_map(|length| self.prefixes.get(&path[..length]))
+        let more = |other: &Conditional| other.conditions.count() > conditions.count();
+        let place = self.conditional.partition_point(more);
+        self.conditional.insert(place, Conditional { conditions: conditions.clone(), route });
+    }
+
+    fn find(&self, asked: &Asked<'_>) -> Option<Found<'_>> {
+        for Conditional { conditions, route } in &self.conditional {
+            match conditions::judge(conditions, asked) {
+                Verdict::Met => return Some(Ok(route)),
+                Verdict::Ambiguous => return Some(Err(Ambiguous)),
+                Verdict::Unmet => {}
+            }
+        }
+        self.unconditional.as_ref().map(Ok)
     }
 }
 
@@ -118,38 +176,60 @@ fn ends_a_segment(path: &str, length: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{config, observe::metrics::Metrics};
+    use std::path::Path;
 
-    /// Routes as `host path` (`=` before an exact path), each named by its own text.
+    use super::*;
+    use crate::{config, http::h1::parse, message::head::Request, observe::metrics::Metrics};
+
+    /// Routes as `host path keys` (`=` before an exact path), each named by its own text.
     fn router(routes: &[&str]) -> Router {
+        let mut text = "[listener.web]\nbind = \"0.0.0.0:80\"\n".to_owned();
+        for route in routes {
+            let mut words = route.splitn(3, ' ');
+            let (host, path) = (words.next().unwrap(), words.next().unwrap());
+            text += &format!("[[route]]\nname = '{route}'\nrespond = {{ status = 200 }}\n");
+            match host {
+                "*" => {}
+                host => text += &format!("host = '{host}'\n"),
+            }
+            match path.strip_prefix('=') {
+                Some(path) => text += &format!("exact = '{path}'\n"),
+                None => text += &format!("path = '{path}'\n"),
+            }
+            text += &format!("{}\n", words.next().unwrap_or_default());
+        }
+        let config = config::parse(&text, Path::new("e.toml"));
+        let config = config.unwrap_or_else(|errors| panic!("{errors}"));
         let metrics = Metrics::new(1);
         let mut router = Router::default();
-        for text in routes {
-            let (host, path) = text.split_once(' ').unwrap();
-            let host = match host.strip_prefix('*') {
-                Some("") => config::HostMatch::Any,
-                Some(suffix) => config::HostMatch::Wildcard(suffix.to_owned()),
-                None => config::HostMatch::Exact(host.to_owned()),
-            };
-            let path = match path.strip_prefix('=') {
-                Some(path) => config::PathMatch::Exact(path.to_owned()),
-                None => config::PathMatch::Prefix(path.to_owned()),
-            };
-            let route = Route {
-                name: (*text).into(),
-                target: Target::Pool(0),
-                metrics: metrics.route(text),
-            };
-            router.add(&host, &path, Arc::new(route));
+        for matches in &config.routes {
+            let (name, metrics) = (matches.name.clone(), metrics.route(&matches.name));
+            let route = Arc::new(Route { name, target: Target::Pool(0), metrics });
+            router.add(&matches.host, &matches.path, &matches.conditions, route);
         }
         router
     }
 
     fn check(routes: &[&str], host: &str, path: &str, expected: Option<&str>) {
+        check_head(routes, host, path, "", Ok(expected));
+    }
+
+    /// `lines` of the head, parted by `|`.
+    fn check_head(
+        routes: &[&str],
+        host: &str,
+        path: &str,
+        lines: &str,
+        expected: Result<Option<&str>, Ambiguous>,
+    ) {
         let router = router(routes);
-        let found = router.find(host, path).map(|route| &*route.name);
-        assert_eq!(found, expected, "{host}{path}");
+        let mut request = Request::default();
+        let lines: String = lines.split('|').map(|line| format!("{line}\r\n")).collect();
+        let head = format!("GET / HTTP/1.1\r\n{}\r\n", lines.trim_start());
+        parse::request(head.as_bytes(), &mut request).unwrap();
+        let asked = Asked { method: b"GET", query: b"", fields: &request.fields, trusted: false };
+        let found = router.find(host, path, &asked).map(|found| found.map(|route| &*route.name));
+        assert_eq!(found, expected, "{host}{path} {lines}");
     }
 
     #[test]
@@ -185,5 +265,41 @@ mod tests {
     #[test]
     fn no_route_is_none() {
         check(&["www.a.org /"], "b.org", "/", None);
+    }
+
+    const A: &str = "* / headers = { a = true }";
+    const A_AND_B: &str = "* / headers = { a = true, b = \"1\" }";
+    const DEEP_C: &str = "* /deep headers = { c = \"1\" }";
+    const HOST_C: &str = "a.org /deep cookies = { c = true }";
+
+    #[test]
+    fn the_most_conditions_are_asked_first_and_none_last() {
+        let routes = ["* /", A, A_AND_B];
+        for (lines, expected) in
+            [("", "* /"), ("B: 1", "* /"), ("A: 1", A), ("A: 1|B: 2", A), ("A: 1|B: 1", A_AND_B)]
+        {
+            check_head(&routes, "a", "/", lines, Ok(Some(expected)));
+        }
+    }
+
+    #[test]
+    fn unmet_conditions_lead_to_the_next_less_specific_path_and_host() {
+        let routes = [A, DEEP_C, HOST_C];
+        for (lines, expected) in [
+            ("C: 1|Cookie: c=1", Some(HOST_C)),
+            ("C: 1|A: 1", Some(DEEP_C)),
+            ("A: 1", Some(A)),
+            ("C: 2", None),
+        ] {
+            check_head(&routes, "a.org", "/deep/x", lines, Ok(expected));
+        }
+    }
+
+    #[test]
+    fn two_values_of_which_a_route_takes_one_are_ambiguous_where_that_route_is_asked() {
+        let routes = ["* /", DEEP_C];
+        check_head(&routes, "a", "/deep", "C: 1|C: 2", Err(Ambiguous));
+        check_head(&routes, "a", "/deep", "C: 3|C: 2", Ok(Some("* /")));
+        check_head(&routes, "a", "/", "C: 1|C: 2", Ok(Some("* /")));
     }
 }

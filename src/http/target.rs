@@ -32,6 +32,16 @@ pub enum Forwarded<'a> {
     },
 }
 
+impl<'a> Target<'a> {
+    /// With its `?`; empty where there is none.
+    pub fn query(&self) -> &'a [u8] {
+        match self.forwarded {
+            Forwarded::AsItCame(target) => &target[self.path.len()..],
+            Forwarded::Root { query } => query,
+        }
+    }
+}
+
 impl Forwarded<'_> {
     pub fn write(self, out: &mut Vec<u8>) {
         match self {
@@ -150,6 +160,18 @@ mod tests {
         check("OPTIONS http://x/ HTTP/1.1|Host: x", Ok(("x", "/", "/")));
         check("OPTIONS http://x?b HTTP/1.1|Host: x", Ok(("x", "/", "/?b")));
         check("GET / HTTP/1.0", Ok(("", "/", "/")));
+    }
+
+    #[test]
+    fn queries() {
+        for (target, query) in
+            [("/a?b=/c?", "?b=/c?"), ("/a", ""), ("/a?", "?"), ("http://x?b", "?b"), ("*", "")]
+        {
+            let mut request = Request::default();
+            let head = format!("OPTIONS {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+            parse::request(head.as_bytes(), &mut request).unwrap();
+            assert_eq!(read(&request).unwrap().query(), query.as_bytes(), "{target}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub enum Name {
     Date,
     Host,
     Expect,
+    Cookie,
     Proxy,
     Trailer,
     Upgrade,
@@ -54,6 +55,7 @@ impl Name {
             4 if is(b"date") => Name::Date,
             5 if is(b"proxy") => Name::Proxy,
             6 if is(b"expect") => Name::Expect,
+            6 if is(b"cookie") => Name::Cookie,
             7 if is(b"trailer") => Name::Trailer,
             7 if is(b"upgrade") => Name::Upgrade,
             7 if is(b"referer") => Name::Referer,
@@ -95,6 +97,7 @@ impl Name {
             | Name::Date
             | Name::Host
             | Name::Expect
+            | Name::Cookie
             | Name::Proxy
             | Name::Trailer
             | Name::Referer

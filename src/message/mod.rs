@@ -3,10 +3,13 @@
 //! - `method`, `field`: the names that we know, recognised once.
 //! - `head`: a request's and a response's head, each a flat list of lines over one buffer.
 //! - `authority`: the host that a request is for.
+//! - `cookies`, `query`: what a request carries under names of the application's own.
 //! - `path`: the path as routing reads it, and what it refuses.
 
 pub mod authority;
+pub mod cookies;
 pub mod field;
 pub mod head;
 pub mod method;
 pub mod path;
+pub mod query;

@@ -73,6 +73,8 @@ reasons! {
     BadPath = "bad-path", Some(400);
     /// An encoded slash, backslash or NUL where the route would depend on it. Client.
     AmbiguousPath = "ambiguous-path", Some(400);
+    /// Several values under one key, of which a route takes one. Client.
+    AmbiguousMatch = "ambiguous-match", Some(400);
     /// Expect with anything but `100-continue`. Client.
     Expectation = "expectation", Some(417);
     /// The Host belongs to another certificate than the one the handshake chose. Client.

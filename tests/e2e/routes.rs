@@ -1,5 +1,7 @@
 //! Which requests go where.
 
+mod matches;
+
 use crate::harness::{Client, Origin, Setup, get};
 
 const CONFIG: &str = r#"

@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::{
+    conditions::Conditions,
     model::{AccessLog, Action, Config, Listener, LogTarget, Redirect, Respond, Route},
     words::Words,
 };
@@ -68,7 +69,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
 }
 
 fn route(changes: &mut Changes, old: &Route, new: &Route) {
-    let Route { name: _, listener, host, path, action: old_action } = old;
+    let Route { name: _, listener, host, path, conditions, action: old_action } = old;
     let any = |listener: &Option<std::sync::Arc<str>>| match listener {
         Some(name) => name.to_string(),
         None => "any".to_owned(),
@@ -76,10 +77,30 @@ fn route(changes: &mut Changes, old: &Route, new: &Route) {
     changes.value("listener", any(listener), any(&new.listener));
     changes.value("host", host, &new.host);
     changes.value("path", path, &new.path);
+    self::conditions(changes, conditions, &new.conditions);
     match (old_action, &new.action) {
         (Action::Pool(old), Action::Pool(new)) => changes.value("pool", old, new),
         (Action::Respond(old), Action::Respond(new)) => respond(changes, old, new),
         (old, new) => changes.value("action", action(old), action(new)),
+    }
+}
+
+/// Without values, which may be secrets.
+fn conditions(changes: &mut Changes, old: &Conditions, new: &Conditions) {
+    let Conditions { methods, headers, query, cookies } = old;
+    let listed = |methods: &[String]| match methods {
+        [] => "any".to_owned(),
+        methods => methods.join(", "),
+    };
+    changes.value("methods", listed(methods), listed(&new.methods));
+    for (what, old, new) in [
+        ("headers", headers, &new.headers),
+        ("query", query, &new.query),
+        ("cookies", cookies, &new.cookies),
+    ] {
+        if old != new {
+            changes.note(format!("{what} to match changed"));
+        }
     }
 }
 

@@ -1,0 +1,96 @@
+//! What a route may have besides host, path and action.
+
+use super::{RIGHT, check, told};
+use crate::config::parse;
+use std::path::Path;
+
+/// The names that routes get, below the right file.
+#[track_caller]
+fn names(routes: &str) -> Vec<String> {
+    let config = parse(&format!("{RIGHT}{routes}"), Path::new("e.toml"));
+    let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+    config.routes.iter().skip(1).map(|route| route.name.to_string()).collect()
+}
+
+#[test]
+#[rustfmt::skip]
+fn conditions_that_can_not_be() {
+    let row = |keys: &str| format!("[[route]]\npool = \"app\"\n{keys}");
+    let rows = [
+        ("methods = []", "16:11", "`methods` is empty", "leave it out"),
+        ("methods = \"get\"", "16:11", "`get` is no value for `methods`", "write \"GET\""),
+        ("methods = [\"GTE\"]", "", "", ""),
+        ("methods = [\"GET \"]", "16:12", "`GET ` is no value", "expected `GET`, `HEAD`"),
+        ("methods = [\"CONNECT\"]", "16:12", "`CONNECT` is no value", "not served"),
+        ("methods = [1]", "16:12", "1 is no value for `methods`", "in quotes"),
+        ("headers = \"X-A\"", "16:11", "`X-A` is no value for `headers`", "{ KEY = \"value\" }"),
+        ("headers = { \"X A\" = true }", "16:13", "`X A` can't be matched", "such as \"X-Canary\""),
+        ("headers = { Host = \"a\" }", "16:13", "`Host` can't be matched", "`host` of the route"),
+        ("headers = { cookie = \"a=b\" }", "16:13", "`cookie` can't be matched", "cookies = {"),
+        ("headers = { X-A = 1 }", "16:19", "1 is no value for `X-A`", "true for present"),
+        ("headers = { X-A = \" a\" }", "16:19", "` a` is no value for `X-A`", "without white space"),
+        ("headers = { X-A = \"1\", x-a = \"2\" }", "16:24", "`x-a` is in `headers` twice", "keep one"),
+        ("query = { \"\" = true }", "16:11", "`` can't be matched", "a key of the query"),
+        ("query = { a = [] }", "16:15", "an array is no value for `a`", "in quotes"),
+        ("cookies = { \"a;b\" = true }", "16:13", "`a;b` can't be matched", "name of a cookie"),
+        ("cookies = { a = \"b;c\" }", "16:17", "`b;c` is no value for `a`", "holds no `;`"),
+        ("cookie = { a = true }", "16:1", "unknown key `cookie`", "`cookies`?"),
+    ];
+    for (keys, place, message, help) in rows {
+        match place {
+            // A method of the application's own may look like a slip.
+            "" => assert_eq!(names(&row(keys)).len(), 1),
+            place => check(&[(&row(keys), place, message, help)]),
+        }
+    }
+}
+
+/// Two routes for every request, the second with `one`, the third with `other`.
+fn pair(one: &str, other: &str) -> String {
+    format!("[[route]]\npool = \"app\"\n{one}\n[[route]]\npool = \"app\"\n{other}\n")
+}
+
+#[test]
+fn routes_that_one_request_could_both_take_are_a_tie() {
+    for (one, other) in [
+        ("headers = { a = true }", "headers = { b = true }"),
+        ("headers = { a = true }", "headers = { A = \"1\" }"),
+        ("methods = [\"GET\", \"PUT\"]", "methods = [\"PUT\", \"POST\"]"),
+        ("methods = \"GET\"\nquery = { a = true }", "query = { a = true }\ncookies = { b = true }"),
+    ] {
+        let told = told(&format!("{RIGHT}{}", pair(one, other)));
+        let place = 14 + 2 + one.lines().count();
+        assert!(told.contains(&format!("e.toml:{place}:1: a tie")), "{told}");
+        assert!(told.contains("the other: e.toml:14:1"), "{told}");
+        assert!(told.contains("want different values of one key"), "{told}");
+        assert_eq!(told.matches("e.toml:").count(), 2, "one error: {told}");
+    }
+}
+
+#[test]
+fn routes_that_no_request_could_both_take_are_none() {
+    assert_eq!(
+        names(&pair("headers = { a = true }", "headers = { a = true, b = true }")),
+        ["* header:a", "* header:a header:b"]
+    );
+    assert_eq!(
+        names(&pair("methods = \"GET\"", "methods = [\"PUT\", \"POST\"]")),
+        ["* GET", "* POST|PUT"]
+    );
+    let named =
+        |name: &str, value: &str| format!("name = \"{name}\"\nquery = {{ v = \"{value}\" }}");
+    assert_eq!(names(&pair(&named("one", "1"), &named("two", "2"))), ["one", "two"]);
+    let listener = "listener = \"web\"\nheaders = { b = true }";
+    let names = names(&pair("headers = { a = true }", listener));
+    assert_eq!(names, ["* header:a", "web * header:b"]);
+}
+
+#[test]
+fn routes_that_differ_in_values_alone_need_names() {
+    let told = told(&format!("{RIGHT}{}", pair("query = { v = \"1\" }", "query = { v = \"2\" }")));
+    assert!(told.contains("e.toml:17:1: two routes would be named `* query:v`"), "{told}");
+    assert!(
+        told.contains("the other: e.toml:14:1") && told.contains("give each a `name`"),
+        "{told}"
+    );
+}
