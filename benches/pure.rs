@@ -388,6 +388,7 @@ fn pool(balance: &str, count: usize) -> Pool {
             weight: backend.weight,
             backup: backend.backup,
             verdict: Verdict::Up,
+            deployed: None,
         }
     });
     let members = members.collect();

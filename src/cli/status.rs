@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use crate::control::protocol::{
-    BackendStatus, LastReload, ListenerStatus, PhaseWord, PoolStatus, Status,
+    BackendStatus, LastReload, ListenerStatus, PhaseWord, PoolStatus, ReleaseStatus,
+    ReleasesStatus, Status,
 };
 
 const BACKEND_HEAD: [&str; 7] =
@@ -88,9 +89,34 @@ fn listener(listener: &ListenerStatus) -> [String; 3] {
 
 fn pool_table(pool: &PoolStatus, now: SystemTime) -> String {
     let rows = pool.backends.iter().map(|each| backend(each, now));
-    let head = BACKEND_HEAD.map(str::to_owned);
-    let table = columns(std::iter::once(head).chain(rows));
-    format!("\npool {}, {}\n{table}", pool.name, pool.balance)
+    let rows = std::iter::once(BACKEND_HEAD.map(str::to_owned)).chain(rows);
+    let (name, balance) = (&pool.name, &pool.balance);
+    let Some(releases) = &pool.releases else {
+        return format!("\npool {name}, {balance}\n{}", columns(rows));
+    };
+    let releases = releases_words(releases, now);
+    let unknown = || "unknown".to_owned();
+    let named = pool.backends.iter().map(|each| each.release.clone().unwrap_or_else(unknown));
+    let named = std::iter::once("release".to_owned()).chain(named);
+    let table = columns(rows.zip(named).map(with_release));
+    format!("\npool {name}, {balance}, {releases}\n{table}")
+}
+
+/// Beside what its last probe said.
+fn with_release((row, release): ([String; 7], String)) -> [String; 8] {
+    let [address, verdict, since, in_flight, requests, weight, last_probe] = row;
+    [address, verdict, since, in_flight, requests, weight, release, last_probe]
+}
+
+/// `1 release`, `2 releases for 3 min: 1.4.2 on 3, 1.5.0 on 1`.
+fn releases_words(releases: &ReleasesStatus, now: SystemTime) -> String {
+    let count = counted(releases.known.len(), "release");
+    let Some(skewed_since) = releases.skewed_since else {
+        return count;
+    };
+    let on = |each: &ReleaseStatus| format!("{} on {}", each.release, each.backends);
+    let known: Vec<String> = releases.known.iter().map(on).collect();
+    format!("{count} for {}: {}", since(skewed_since, now), known.join(", "))
 }
 
 fn backend(backend: &BackendStatus, now: SystemTime) -> [String; 7] {
@@ -156,6 +182,7 @@ mod tests {
             in_flight: 2,
             requests: 1234,
             last_probe: last_probe.map(str::to_owned),
+            release: None,
         };
         let status = Status {
             version: "0.1.0".into(),
@@ -171,6 +198,7 @@ mod tests {
             pools: vec![PoolStatus {
                 name: "app".into(),
                 balance: "round-robin".into(),
+                releases: None,
                 backends: vec![
                     backend(80, VerdictWord::Up, 7_020, Some("200 in 3 ms")),
                     backend(81, VerdictWord::Down, 7_195, Some("connection refused")),
@@ -198,5 +226,43 @@ pool app, round-robin
   10.0.1.11:82  draining  0 s    2          1234      1 backup  none
 ";
         assert_eq!(table(&status, at(7_200)), expected);
+    }
+
+    #[test]
+    fn releases_have_a_column_where_they_are_read() {
+        let backend = |port, release: Option<&str>, last_probe: &str| BackendStatus {
+            address: ([10, 0, 1, 11], port).into(),
+            verdict: VerdictWord::Up,
+            since: 0,
+            weight: 1,
+            backup: false,
+            in_flight: 0,
+            requests: 9,
+            last_probe: Some(last_probe.to_owned()),
+            release: release.map(str::to_owned),
+        };
+        let known = |release: &str| ReleaseStatus { release: release.into(), backends: 1 };
+        let pool = PoolStatus {
+            name: "app".into(),
+            balance: "round-robin".into(),
+            releases: Some(ReleasesStatus {
+                known: vec![known("1.4.2"), known("1.5.0")],
+                unknown: 1,
+                skewed_since: Some(10),
+            }),
+            backends: vec![
+                backend(80, Some("1.4.2"), "200 in 3 ms"),
+                backend(81, Some("1.5.0"), "200 in 3 ms"),
+                backend(82, None, "200 in 3 ms, release unknown: X-Release is missing"),
+            ],
+        };
+        let expected = "
+pool app, round-robin, 2 releases for 50 s: 1.4.2 on 1, 1.5.0 on 1
+  backend       verdict  since  in flight  requests  weight  release  last probe
+  10.0.1.11:80  up       1 min  0          9         1       1.4.2    200 in 3 ms
+  10.0.1.11:81  up       1 min  0          9         1       1.5.0    200 in 3 ms
+  10.0.1.11:82  up       1 min  0          9         1       unknown  200 in 3 ms, release unknown: X-Release is missing
+";
+        assert_eq!(pool_table(&pool, at(60)), expected);
     }
 }

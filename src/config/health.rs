@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
     diagnostic::Diagnostic,
-    model::{Health, HttpProbe, ProbeKind, ProbeMethod, Start},
+    model::{Health, HttpProbe, ProbeKind, ProbeMethod, ReleaseSource, Start},
     name,
     reader::{Field, Shape, Table},
     words::Words,
@@ -15,11 +15,14 @@ pub(super) static HEALTH: Shape = Shape {
     name: "`health` of [pool.NAME]",
     keys: &[
         "type", "path", "host", "method", "status", "text", "interval", "timeout", "rise", "fall",
-        "jitter", "start", "port",
+        "jitter", "start", "port", "release",
     ],
 };
 
-const ONLY_HTTP: [&str; 5] = ["path", "host", "method", "status", "text"];
+pub(super) static RELEASE: Shape =
+    Shape { name: "`release` of [pool.NAME]", keys: &["header", "json"] };
+
+const ONLY_HTTP: [&str; 6] = ["path", "host", "method", "status", "text", "release"];
 
 /// A shorter interval is load, a longer one is no watching.
 const AN_INTERVAL: RangeInclusive<Duration> =
@@ -103,15 +106,47 @@ fn http_probe(table: &Table<'_>) -> HttpProbe {
         host: table.field("host").and_then(host),
         status: status.unwrap_or_else(|| vec![(200, 399)]),
         text: text.and_then(|field| body_text(&field, method)),
+        release: table.field("release").and_then(|field| release(&field, method)),
+    }
+}
+
+fn release(field: &Field<'_>, method: ProbeMethod) -> Option<ReleaseSource> {
+    const ONE: &str =
+        r#"expected one of release = { header = "X-Release" } and { json = "build.version" }"#;
+    let table = field.table(&RELEASE)?;
+    match (table.field("header"), table.field("json")) {
+        (Some(header), None) => {
+            let name = header.judge(name::field_name(header.text()?))?;
+            Some(ReleaseSource::Header(name.to_owned()))
+        }
+        (None, Some(json)) => {
+            no_body(&json, method);
+            Some(ReleaseSource::Json(json.judge(name::json_path(json.text()?))?))
+        }
+        (None, None) => {
+            field.fail("a `release` without `header` or `json`", ONE);
+            None
+        }
+        (Some(_), Some(json)) => {
+            let message = "a `release` with both `header` and `json`";
+            json.tell(Diagnostic::at(json.key_place, message).help(ONE));
+            None
+        }
+    }
+}
+
+/// What is looked for in the body of an answer to HEAD is never there.
+fn no_body(field: &Field<'_>, method: ProbeMethod) {
+    if method == ProbeMethod::Head {
+        let key = field.key;
+        let message = format!("`{key}` on a HEAD probe, whose answer has no body");
+        let help = format!("remove `{key}`, or `method = \"HEAD\"`");
+        field.tell(Diagnostic::at(field.key_place, message).help(help));
     }
 }
 
 fn body_text(field: &Field<'_>, method: ProbeMethod) -> Option<String> {
-    if method == ProbeMethod::Head {
-        let message = "`text` on a HEAD probe, whose answer has no body";
-        let help = "remove `text`, or `method = \"HEAD\"`";
-        field.tell(Diagnostic::at(field.key_place, message).help(help));
-    }
+    no_body(field, method);
     let text = field.text()?;
     let valid = (1..=LONGEST_TEXT).contains(&text.len());
     let expected = || format!("expected a text of 1 to {LONGEST_TEXT} bytes");

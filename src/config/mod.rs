@@ -108,31 +108,30 @@ pub fn parse(text: &str, file: &Path) -> Result<Config, Errors> {
 
 /// Every table the reader knows, as people write it, with its keys. The top's name is empty.
 pub fn known_keys() -> Vec<(&'static str, &'static [&'static str])> {
-    shapes().iter().map(|shape| (shape.name, shape.keys)).collect()
+    SHAPES.iter().map(|shape| (shape.name, shape.keys)).collect()
 }
 
-fn shapes() -> [&'static Shape; 18] {
-    [
-        &top::TOP,
-        &listener::LISTENER,
-        &listener::LIMITS,
-        &listener::TIMEOUTS,
-        &tls::CERTIFICATE,
-        &tls::HSTS,
-        &route::ROUTE,
-        &route::REDIRECT,
-        &route::RESPOND,
-        &pool::POOL,
-        &pool::BACKEND,
-        &pool::PASSIVE,
-        &pool::RETRY,
-        &pool::TIMEOUTS,
-        &health::HEALTH,
-        &top::ACCESS_LOG,
-        &top::METRICS,
-        &top::ADMIN,
-    ]
-}
+static SHAPES: &[&Shape] = &[
+    &top::TOP,
+    &listener::LISTENER,
+    &listener::LIMITS,
+    &listener::TIMEOUTS,
+    &tls::CERTIFICATE,
+    &tls::HSTS,
+    &route::ROUTE,
+    &route::REDIRECT,
+    &route::RESPOND,
+    &pool::POOL,
+    &pool::BACKEND,
+    &pool::PASSIVE,
+    &pool::RETRY,
+    &pool::TIMEOUTS,
+    &health::HEALTH,
+    &health::RELEASE,
+    &top::ACCESS_LOG,
+    &top::METRICS,
+    &top::ADMIN,
+];
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();

@@ -200,6 +200,14 @@ pub struct Pool {
     pub host_header: HostHeader,
 }
 
+impl Pool {
+    /// Whether its probes are asked which release a backend runs.
+    pub fn reads_releases(&self) -> bool {
+        let kind = self.health.as_ref().map(|health| &health.kind);
+        matches!(kind, Some(ProbeKind::Http(probe)) if probe.release.is_some())
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Balance {
     RoundRobin,
@@ -251,6 +259,27 @@ pub struct HttpProbe {
     pub status: Vec<(u16, u16)>,
     /// Text that the first 64 KiB of the body must hold.
     pub text: Option<String>,
+    /// Where the answer says which release runs.
+    pub release: Option<ReleaseSource>,
+}
+
+/// Where a probe's answer names the release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReleaseSource {
+    /// The value of this field.
+    Header(String),
+    /// A member of the JSON body, from the outermost object inwards.
+    Json(Vec<String>),
+}
+
+/// `X-Release`, `build.version`.
+impl fmt::Display for ReleaseSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReleaseSource::Header(name) => f.write_str(name),
+            ReleaseSource::Json(path) => f.write_str(&path.join(".")),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,6 +47,24 @@ pub(super) fn host_match(text: &str) -> Result<HostMatch, String> {
     Ok(HostMatch::Exact(host))
 }
 
+/// The name of a header field: a token (RFC 9110, section 5.6.2).
+pub(super) fn field_name(text: &str) -> Result<&str, String> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let valid = (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(token);
+    let expected = || r#"expected the name of a header such as "X-Release""#.to_owned();
+    valid.then_some(text).ok_or_else(expected)
+}
+
+/// Where a value stands in a JSON text: the names of members, from the outermost object inwards.
+pub(super) fn json_path(text: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> = text.split('.').map(str::to_owned).collect();
+    let whole = names.iter().all(|name| !name.is_empty());
+    let printable = !text.chars().any(char::is_control);
+    let valid = whole && printable && text.len() <= 4 * LONGEST_NAME;
+    let expected = || r#"expected names with dots between, such as "build.version""#.to_owned();
+    valid.then_some(names).ok_or_else(expected)
+}
+
 /// A value for the Host field: a host and perhaps a port (RFC 9110, section 7.2).
 pub(super) fn authority(text: &str) -> Result<String, String> {
     const EXPECTED: &str = r#"expected a host such as "www.example.com" or "app:8080""#;

@@ -119,7 +119,7 @@ impl<'a> Table<'a> {
 
     fn unknown(&self, key: &str, place: Place) {
         let known = || self.shape.keys.iter().copied();
-        let elsewhere = super::shapes().into_iter().find(|shape| shape.keys.contains(&key));
+        let elsewhere = super::SHAPES.iter().find(|shape| shape.keys.contains(&key));
         let help = match (suggest::one_slip(key, known()), elsewhere) {
             (Some(candidate), _) => format!("did you mean `{candidate}`?"),
             (None, Some(shape)) if shape.name.is_empty() => {

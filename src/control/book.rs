@@ -7,10 +7,14 @@ use std::{
 
 use crate::{
     config,
-    control::event::{Line, Moment},
+    control::{
+        event::{Line, Moment},
+        runs::{Heard, Runs},
+    },
     pool::{
         backend::{Backend, Verdict},
         health::{Health, ProbeResult, Thresholds},
+        release::{Deployed, Reported},
     },
     units::duration_text,
 };
@@ -26,6 +30,8 @@ pub struct Entry {
     pub since: SystemTime,
     /// What its last probe said.
     pub last_probe: Option<String>,
+    /// Which release it runs; kept over reloads and while it is down.
+    pub runs: Runs,
     /// The process is not ready before this one's first probe.
     pub awaited: bool,
     /// When it is tried again: down, in a pool without probes.
@@ -59,9 +65,15 @@ impl Entry {
             drained: false,
             since: now.wall,
             last_probe: None,
+            runs: Runs::default(),
             awaited,
             retry_at: None,
         }
+    }
+
+    /// What of it a snapshot holds, and may change from one to the next.
+    pub fn standing(&self) -> (Verdict, Option<Deployed>) {
+        (self.verdict(), self.runs.deployed().cloned())
     }
 
     pub fn verdict(&self) -> Verdict {
@@ -86,6 +98,9 @@ impl Entry {
             (Some(_), None) => self.lose_probes(),
             (Some(_), Some(_)) | (None, None) => {}
         }
+        if !self.pool.reads_releases() {
+            self.runs = Runs::default();
+        }
         if self.pool.health.is_none() && !self.health.up {
             let due = now.steady + self.pool.passive.retry_after;
             self.retry_at = Some(self.retry_at.map_or(due, |held| held.min(due)));
@@ -109,7 +124,7 @@ impl Entry {
         let probes = self.pool.health.as_ref()?;
         let thresholds = Thresholds { rise: probes.rise, fall: probes.fall };
         let (passed, words) = match result {
-            ProbeResult::Passed(words) => (true, words),
+            ProbeResult::Passed { words, .. } => (true, words),
             ProbeResult::Failed(words) => (false, words),
         };
         let first = !self.health.probed;
@@ -130,6 +145,27 @@ impl Entry {
             }
             (false, _) => None,
         }
+    }
+
+    /// Takes in what a probe says of the release; a line when it turns unknown, or becomes another.
+    pub fn hear(&mut self, reported: Reported, now: Moment) -> (Heard, Option<Line>) {
+        if !self.pool.reads_releases() {
+            return (Heard::Nothing, None);
+        }
+        let heard = self.runs.hear(reported, now.steady);
+        let (pool, address) = (&self.pool.name, self.backend.address());
+        let line = match (&heard, self.runs.deployed()) {
+            (Heard::Changed { before }, Some(deployed)) => {
+                let release = &deployed.release;
+                Some(Line::Info(format!("pool {pool}: {address} runs {release}, before {before}")))
+            }
+            (Heard::Unknown, _) => {
+                let why = self.runs.unknown().unwrap_or_default();
+                Some(Line::Warn(format!("pool {pool}: {address} runs an unknown release: {why}")))
+            }
+            (Heard::Nothing | Heard::First | Heard::Changed { .. }, _) => None,
+        };
+        (heard, line)
     }
 
     /// Looks at the failures of real requests; a line when they turn it down.
@@ -250,7 +286,10 @@ mod tests {
         fn probed(&mut self, passed: bool) -> Option<String> {
             let now = self.at(self.now.as_secs());
             let result = match passed {
-                true => ProbeResult::Passed("200 in 3 ms".to_owned()),
+                true => ProbeResult::Passed {
+                    words: "200 in 3 ms".to_owned(),
+                    release: Reported::NotAsked,
+                },
                 false => ProbeResult::Failed("connection refused".to_owned()),
             };
             self.entry.probed(result, now).map(|line| line.text().to_owned())

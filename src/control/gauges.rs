@@ -13,7 +13,34 @@ pub fn families(status: &Status) -> Vec<Family> {
     let mut families =
         vec![workers.with(&[], status.workers as f64), phase.with(&[], f64::from(serving))];
     families.extend(backends(&status.pools));
+    families.extend(releases(&status.pools));
     families
+}
+
+/// Of pools whose probes read releases. A name that nobody says any more leaves the page.
+fn releases(pools: &[PoolStatus]) -> [Family; 2] {
+    let mut of_backend = Family::gauge(
+        "equipoise_backend_release_info",
+        "Always 1; the release that the backend last said it runs is a label, empty if unknown.",
+    );
+    let mut of_pool = Family::gauge(
+        "equipoise_pool_releases",
+        "How many releases the pool's backends run, as far as they say; more than 1 is a skew.",
+    );
+    for pool in pools {
+        let Some(releases) = &pool.releases else {
+            continue;
+        };
+        of_pool.add(&[("pool", &pool.name)], releases.known.len() as f64);
+        for backend in &pool.backends {
+            let address = backend.address.to_string();
+            let release = backend.release.as_deref().unwrap_or_default();
+            let labels =
+                [("pool", pool.name.as_str()), ("backend", &address), ("release", release)];
+            of_backend.add(&labels, 1.0);
+        }
+    }
+    [of_backend, of_pool]
 }
 
 fn backends(pools: &[PoolStatus]) -> [Family; 4] {

@@ -2,7 +2,7 @@
 //!
 //! - `plane`: before it runs: generation 1, and what the workers need.
 //! - `running`: the story: what comes in, what is published, how it ends.
-//! - `state`, `event`, `book`, `plight`: what a change does; pure.
+//! - `state`, `event`, `book`, `runs`, `plight`, `skew`: what a change does; pure.
 //! - `status`, `gauges`: what the state looks like from outside; pure.
 //! - `prepare`, `rooms`, `certificates`: from a file to what can be served.
 //! - `probe/`: active health checks, a task a backend.
@@ -26,9 +26,11 @@ pub mod protocol;
 mod reloads;
 mod rooms;
 mod running;
+mod runs;
 mod signals;
 #[cfg(test)]
 mod simulation;
+mod skew;
 mod state;
 mod status;
 mod watchdog;

@@ -86,7 +86,25 @@ pub struct PoolStatus {
     pub name: String,
     /// As written in the file: `round-robin`.
     pub balance: String,
+    /// Only where the probes read which release a backend runs.
+    pub releases: Option<ReleasesStatus>,
     pub backends: Vec<BackendStatus>,
+}
+
+/// What the backends of a pool say that they run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReleasesStatus {
+    pub known: Vec<ReleaseStatus>,
+    /// Of how many backends it is not known.
+    pub unknown: usize,
+    /// Since when there has been more than one.
+    pub skewed_since: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseStatus {
+    pub release: String,
+    pub backends: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,6 +121,8 @@ pub struct BackendStatus {
     pub requests: u64,
     /// "200 in 3 ms", "connection refused". `None`: not probed yet, or not at all.
     pub last_probe: Option<String>,
+    /// What it last said that it runs. `None`: unknown, or not asked.
+    pub release: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

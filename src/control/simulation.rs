@@ -24,7 +24,8 @@ use crate::{
     pool::{
         backend::{Backend, Key, Verdict},
         health::ProbeResult,
-        members::Pool,
+        members::{Member, Pool},
+        release::{Deployed, Reported},
     },
     snapshot::{Parts, Phase, Snapshot},
 };
@@ -35,6 +36,9 @@ const STEPS: usize = 20_000;
 const LIVES: usize = 20;
 
 const POOLS: [&str; 3] = ["a", "b", "c"];
+
+/// The empty one can't be read.
+const RELEASES: [&str; 4] = ["1.4.2", "1.10.0", "2f16c60", ""];
 
 #[test]
 fn whatever_happens_the_invariants_hold() {
@@ -53,6 +57,10 @@ struct Simulation {
     state: State,
     /// What an operator has drained, held beside the state.
     drained: HashSet<Key>,
+    /// What each address runs, whoever asks.
+    runs: HashMap<Key, &'static str>,
+    /// What each last told the state, where it was asked for its release.
+    said: HashMap<Key, Option<&'static str>>,
     backends: HashMap<Key, Arc<Backend>>,
     start: Instant,
     elapsed: Duration,
@@ -61,7 +69,14 @@ struct Simulation {
 /// What the last snapshot said.
 struct Before {
     snapshot: Arc<Snapshot>,
-    verdicts: HashMap<Key, Verdict>,
+    standings: HashMap<Key, Standing>,
+}
+
+/// What of a backend may change from one snapshot to the next.
+#[derive(Clone, PartialEq)]
+struct Standing {
+    verdict: Verdict,
+    deployed: Option<Deployed>,
 }
 
 impl Simulation {
@@ -80,6 +95,8 @@ impl Simulation {
             metrics,
             state,
             drained: HashSet::new(),
+            runs: HashMap::new(),
+            said: HashMap::new(),
             backends: HashMap::new(),
             start,
             elapsed: Duration::ZERO,
@@ -104,10 +121,10 @@ impl Simulation {
         let expected = Expected::of(&event, &self.state);
         let before = Before {
             snapshot: self.state.snapshot().clone(),
-            verdicts: verdicts(&self.state.snapshot().pools),
+            standings: standings(&self.state.snapshot().pools),
         };
         if let Event::Drain(key) = &event
-            && before.verdicts.contains_key(key)
+            && before.standings.contains_key(key)
         {
             self.drained.insert(key.clone());
         }
@@ -142,11 +159,12 @@ impl Simulation {
                 Event::Reload(Box::new(next))
             }
             40..540 => {
+                let key = self.some_key();
                 let result = match self.random.bool() {
-                    true => ProbeResult::Passed("200 in 1 ms".to_owned()),
+                    true => self.passed(&key),
                     false => ProbeResult::Failed("connection refused".to_owned()),
                 };
-                Event::Probed { key: self.some_key(), result }
+                Event::Probed { key, result }
             }
             540..700 => {
                 let key = self.some_key();
@@ -162,6 +180,27 @@ impl Simulation {
             997 => Event::DeadlinePassed,
             _ => Event::Certificates(HashMap::new()),
         }
+    }
+
+    /// Now and then another release has been deployed there since.
+    fn passed(&mut self, key: &Key) -> ProbeResult {
+        let words = "200 in 1 ms".to_owned();
+        let pools = &self.state.config().pools;
+        let asked = pools.iter().any(|pool| pool.name == key.pool && pool.reads_releases());
+        if !asked {
+            return ProbeResult::Passed { words, release: Reported::NotAsked };
+        }
+        if self.random.u8(..20) == 0 || !self.runs.contains_key(key) {
+            let release = RELEASES[self.random.usize(..RELEASES.len())];
+            self.runs.insert(key.clone(), release);
+        }
+        let read = Some(self.runs[key]).filter(|release| !release.is_empty());
+        if self.backends.contains_key(key) {
+            self.said.insert(key.clone(), read);
+        }
+        let unread = || Reported::Unread("X-Release is missing".to_owned());
+        let named = |release: &str| Reported::Release(release.parse().unwrap());
+        ProbeResult::Passed { words, release: read.map_or_else(unread, named) }
     }
 
     /// Often one that exists.
@@ -206,6 +245,7 @@ impl Simulation {
                 assert_eq!(word(member.verdict), told.verdict, "{key}: book and snapshot");
                 let drained = self.drained.contains(&key);
                 assert_eq!(member.verdict == Verdict::Draining, drained, "{key}");
+                self.check_release(&key, member.deployed.as_ref(), wanted.reads_releases());
                 if let Some(known) = self.backends.get(&key) {
                     assert!(Arc::ptr_eq(known, &member.backend), "{key}: equal key, same backend");
                 }
@@ -214,25 +254,43 @@ impl Simulation {
         }
         // What has left the configuration is forgotten, an operator's word too.
         self.drained.retain(|key| backends.contains_key(key));
+        self.said.retain(|key, _| backends.contains_key(key));
         self.backends = backends;
     }
 
+    /// Kept over reloads and failed probes, until the file no longer asks for it.
+    fn check_release(&mut self, key: &Key, deployed: Option<&Deployed>, asked: bool) {
+        if !asked {
+            self.said.remove(key);
+        }
+        let said = self.said.get(key).copied().flatten();
+        match deployed {
+            Some(deployed) => assert_eq!(Some(deployed.release.as_str()), said, "{key}"),
+            None if said.is_none() => {}
+            None => {
+                let unknown = self.state.book[key].runs.unknown();
+                assert_eq!(unknown, Some("it changes too often"), "{key}");
+            }
+        }
+    }
+
     fn check_change(&self, before: &Before, expected: &Expected) {
-        let now = verdicts(&self.state.snapshot().pools);
+        let now = standings(&self.state.snapshot().pools);
         let published = !Arc::ptr_eq(&before.snapshot, self.state.snapshot());
         if !expected.may_publish_alone {
-            assert_eq!(published, now != before.verdicts, "published when a verdict turned");
+            assert_eq!(published, now != before.standings, "published when something turned");
         }
-        for (key, verdict) in &now {
-            let Some(held) = before.verdicts.get(key) else {
+        for (key, standing) in &now {
+            let Some(held) = before.standings.get(key) else {
                 continue;
             };
-            if held == verdict {
+            if held == standing {
                 continue;
             }
+            let (held, verdict) = (held.verdict, standing.verdict);
             assert!(expected.concerns(key), "{key} turned from {held:?} to {verdict:?}");
             assert!(
-                !(expected.only_down && *verdict == Verdict::Up),
+                !(expected.only_down && held != verdict && verdict == Verdict::Up),
                 "{key}: a failure never enables"
             );
         }
@@ -264,7 +322,7 @@ struct Expected {
 
 impl Expected {
     fn of(event: &Event, state: &State) -> Expected {
-        let known = |key: &Key| verdicts(&state.snapshot().pools).contains_key(key);
+        let known = |key: &Key| standings(&state.snapshot().pools).contains_key(key);
         let quiet = Expected {
             refused: false,
             key: None,
@@ -298,9 +356,13 @@ impl Expected {
     }
 }
 
-fn verdicts(pools: &[Arc<Pool>]) -> HashMap<Key, Verdict> {
+fn standings(pools: &[Arc<Pool>]) -> HashMap<Key, Standing> {
     let members = pools.iter().flat_map(|pool| &pool.members);
-    members.map(|member| (member.backend.key().clone(), member.verdict)).collect()
+    let standing = |member: &Member| {
+        let (verdict, deployed) = (member.verdict, member.deployed.clone());
+        (member.backend.key().clone(), Standing { verdict, deployed })
+    };
+    members.map(standing).collect()
 }
 
 fn word(verdict: Verdict) -> VerdictWord {
@@ -383,8 +445,9 @@ fn pool_text(random: &mut Rng) -> String {
     if random.bool() {
         let start = if random.bool() { "wait" } else { "assume-up" };
         let (rise, fall) = (random.u32(1..4), random.u32(1..4));
+        let release = if random.bool() { ", release = { header = \"X-Release\" }" } else { "" };
         text.push_str(&format!(
-            "health = {{ start = \"{start}\", rise = {rise}, fall = {fall} }}\n"
+            "health = {{ start = \"{start}\", rise = {rise}, fall = {fall}{release} }}\n"
         ));
     }
     if random.bool() {

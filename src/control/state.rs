@@ -13,12 +13,15 @@ use crate::{
         book::{Arrival, Entry, in_flight_words},
         event::{Applied, Event, Line, Moment, Prepared, Refused},
         plight::Plight,
+        runs::{Heard, Runs},
+        skew::{self, Census},
     },
     net::tls::ServerTls,
     pool::{
         backend::{Backend, Bell, Key},
         health::ProbeResult,
         members::{Member, Pool},
+        release::Release,
     },
     snapshot::{self, Parts, Phase, Snapshot},
     units::duration_text,
@@ -31,6 +34,8 @@ pub struct State {
     pub(super) book: BTreeMap<Key, Entry>,
     pub(super) phase: Phase,
     pub(super) snapshot: Arc<Snapshot>,
+    /// Since when a pool has run more than one release, by its name.
+    pub(super) skewed: BTreeMap<Arc<str>, SystemTime>,
     pub(super) started: SystemTime,
     /// Fixed for the life of the process, whatever a reload says.
     pub(super) workers: usize,
@@ -49,6 +54,7 @@ impl State {
             book: BTreeMap::new(),
             phase: Phase::Serving,
             snapshot: Arc::new(unpublished),
+            skewed: BTreeMap::new(),
             started: now.wall,
             bell,
         };
@@ -76,6 +82,14 @@ impl State {
 
     /// Takes in one change: what comes of it is published whole, or refused and nothing is changed.
     pub fn apply(&mut self, event: Event, now: Moment) -> Result<Applied, Refused> {
+        let applied = self.take(event, now)?;
+        if applied.snapshot.is_some() {
+            self.date_skew(now);
+        }
+        Ok(applied)
+    }
+
+    fn take(&mut self, event: Event, now: Moment) -> Result<Applied, Refused> {
         match event {
             Event::Reload(prepared) => self.reload(*prepared, now),
             Event::Probed { key, result } => Ok(self.probed(&key, result, now)),
@@ -126,7 +140,10 @@ impl State {
         self.config = config;
         self.parts = parts;
         self.enter_backends(Arrival::ByReload, now);
-        Ok(Applied { snapshot: Some(self.rebuild()), lines })
+        let before = self.snapshot.clone();
+        let snapshot = self.rebuild();
+        lines.extend(skew::lines(&before.pools, &snapshot.pools));
+        Ok(Applied { snapshot: Some(snapshot), lines })
     }
 
     /// A change in words, with how many clients will notice it; told before it is made.
@@ -149,11 +166,22 @@ impl State {
                         held.settle(pool.clone(), now);
                         held
                     }
-                    None => Entry::new(self.backend(&key), pool.clone(), arrival, now),
+                    None => {
+                        let mut entry = Entry::new(self.backend(&key), pool.clone(), arrival, now);
+                        if self.releases_were_read(&pool.name) {
+                            entry.runs = Runs::of_one_that_joins();
+                        }
+                        entry
+                    }
                 };
                 self.book.insert(key, entry);
             }
         }
+    }
+
+    fn releases_were_read(&self, pool: &str) -> bool {
+        let mut held = self.snapshot.pools.iter().map(|pool| &pool.config);
+        held.any(|held| *held.name == *pool && held.reads_releases())
     }
 
     fn backend(&self, key: &Key) -> Arc<Backend> {
@@ -177,10 +205,36 @@ impl State {
         let Some(entry) = self.book.get_mut(key) else {
             return Applied { snapshot: None, lines: Vec::new() };
         };
-        let verdict = entry.verdict();
-        let line = entry.probed(result, now);
-        let turned = entry.verdict() != verdict;
-        self.published_if(turned, line.into_iter().collect())
+        let before = entry.standing();
+        let (heard, about_release) = entry.hear(result.reported(), now);
+        let about_health = entry.probed(result, now);
+        let turned = entry.standing() != before;
+        if heard == Heard::First {
+            self.first_named(key, now);
+        }
+        self.published_if(turned, about_health.into_iter().chain(about_release).collect())
+    }
+
+    /// Whether a release that a backend names for the first time comes into its pool with it.
+    fn first_named(&mut self, key: &Key, now: Moment) {
+        let release = |entry: &Entry| Some(entry.runs.deployed()?.release.clone());
+        let own = release(&self.book[key]);
+        let others = self.book.iter().filter(|(other, _)| other.pool == key.pool && *other != key);
+        let known: Vec<Release> = others.filter_map(|(_, entry)| release(entry)).collect();
+        let alone = own.is_some_and(|own| !known.is_empty() && !known.contains(&own));
+        if alone && let Some(entry) = self.book.get_mut(key) {
+            entry.runs.alone_with_it(now.steady);
+        }
+    }
+
+    /// Remembers since when each pool has been skewed.
+    fn date_skew(&mut self, now: Moment) {
+        let mut before = std::mem::take(&mut self.skewed);
+        for pool in self.snapshot.pools.iter().filter(|pool| Census::of(pool).is_skewed()) {
+            let name = &pool.config.name;
+            let since = before.remove(name).unwrap_or(now.wall);
+            self.skewed.insert(name.clone(), since);
+        }
     }
 
     /// Lets each backend take in something; publishes when that turned a verdict.
@@ -249,6 +303,7 @@ impl State {
         let before = self.snapshot.clone();
         let snapshot = self.rebuild();
         lines.extend(Plight::lines(&before.pools, &snapshot.pools));
+        lines.extend(skew::lines(&before.pools, &snapshot.pools));
         Applied { snapshot: Some(snapshot), lines }
     }
 
@@ -284,6 +339,7 @@ impl State {
             weight: backend.weight,
             backup: backend.backup,
             verdict: entry.verdict(),
+            deployed: entry.runs.deployed().cloned(),
         }
     }
 
@@ -328,5 +384,6 @@ fn some_of(names: impl Iterator<Item = String>) -> String {
 
 /// Of one pool's settings: weight and backup are equal then.
 fn same(held: &Member, now: &Member) -> bool {
-    Arc::ptr_eq(&held.backend, &now.backend) && held.verdict == now.verdict
+    let standing = held.verdict == now.verdict && held.deployed == now.deployed;
+    Arc::ptr_eq(&held.backend, &now.backend) && standing
 }

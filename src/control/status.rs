@@ -5,7 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::{
     config::{self, Words},
     control::{
-        protocol::{BackendStatus, ListenerStatus, PhaseWord, PoolStatus, Status, VerdictWord},
+        protocol::{
+            BackendStatus, ListenerStatus, PhaseWord, PoolStatus, ReleaseStatus, ReleasesStatus,
+            Status, VerdictWord,
+        },
+        skew::Census,
         state::State,
     },
     pool::backend::{Key, Verdict},
@@ -41,8 +45,25 @@ impl State {
         PoolStatus {
             name: pool.name.to_string(),
             balance: pool.balance.word().to_owned(),
+            releases: self.releases_status(pool),
             backends: backends.collect(),
         }
+    }
+
+    fn releases_status(&self, pool: &config::Pool) -> Option<ReleasesStatus> {
+        let held = self.snapshot.pools.iter().find(|held| held.config.name == pool.name);
+        let census = Census::of(held.filter(|held| held.config.reads_releases())?);
+        let known = census.releases.iter();
+        Some(ReleasesStatus {
+            known: known
+                .map(|(release, &backends)| ReleaseStatus {
+                    release: release.to_string(),
+                    backends,
+                })
+                .collect(),
+            unknown: census.unknown,
+            skewed_since: self.skewed.get(&pool.name).map(|since| unix_seconds(*since)),
+        })
     }
 
     fn backend_status(&self, pool: &config::Pool, backend: &config::Backend) -> BackendStatus {
@@ -56,6 +77,7 @@ impl State {
             in_flight: entry.backend.in_flight(),
             requests: entry.backend.metrics().requests(),
             last_probe: entry.last_probe.clone(),
+            release: entry.runs.deployed().map(|deployed| deployed.release.to_string()),
         }
     }
 }

@@ -155,6 +155,7 @@ mod tests {
             in_flight: 0,
             requests: 100,
             last_probe: Some("503".to_owned()),
+            release: None,
         };
         Status {
             version: String::new(),
@@ -166,6 +167,7 @@ mod tests {
             pools: vec![PoolStatus {
                 name: "app".to_owned(),
                 balance: "round-robin".to_owned(),
+                releases: None,
                 backends: (0..).zip(verdicts).map(backend).collect(),
             }],
             last_reload: None,

@@ -1,14 +1,24 @@
 //! How probes and failures of real requests turn a verdict. Pure: results in, a change out.
 
-use crate::config::Start;
+use crate::{config::Start, pool::release::Reported};
 
 /// What one probe found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeResult {
     /// With the words for `status`: "200 in 3 ms".
-    Passed(String),
+    Passed { words: String, release: Reported },
     /// With the words for `status`: "connection refused".
     Failed(String),
+}
+
+impl ProbeResult {
+    /// What it says of the release; one that failed says nothing.
+    pub fn reported(&self) -> Reported {
+        match self {
+            ProbeResult::Passed { release, .. } => release.clone(),
+            ProbeResult::Failed(_) => Reported::NotAsked,
+        }
+    }
 }
 
 /// Health as held now, of one backend.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use crate::{
     config::{self, WhenAllDown},
     observe::metrics::PoolMetrics,
-    pool::backend::{Backend, Verdict},
+    pool::{
+        backend::{Backend, Verdict},
+        release::Deployed,
+    },
 };
 
 /// Immutable: a new verdict makes a new pool.
@@ -27,6 +30,8 @@ pub struct Member {
     pub weight: u32,
     pub backup: bool,
     pub verdict: Verdict,
+    /// What it runs, where that is known.
+    pub deployed: Option<Deployed>,
 }
 
 impl Pool {
@@ -72,7 +77,7 @@ mod tests {
         let key = Key { pool: "app".into(), address: "127.0.0.1:80".parse().unwrap() };
         let metrics = crate::observe::metrics::Metrics::new(1).backend("app", "127.0.0.1:80");
         let backend = Backend::new(key, Arc::default(), metrics);
-        Member { backend, weight: 1, backup, verdict }
+        Member { backend, weight: 1, backup, verdict, deployed: None }
     }
 
     #[test]

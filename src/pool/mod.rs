@@ -5,6 +5,7 @@
 //! - `balance/`: one algorithm a file.
 //! - `dial`: the one place where a connection to a backend is made.
 //! - `health`: how probes and failures turn a verdict; pure.
+//! - `release`: which release a backend runs, and which one the traffic keeps to; pure.
 //! - `retry`: when a failed try may be made again; pure.
 //! - `local`: a worker's own share of a pool: rotation, retry budget, idle connections.
 
@@ -14,4 +15,5 @@ pub mod dial;
 pub mod health;
 pub mod local;
 pub mod members;
+pub mod release;
 pub mod retry;

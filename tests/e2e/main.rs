@@ -9,6 +9,7 @@ mod harness;
 mod health;
 mod limits;
 mod refusals;
+mod releases;
 mod reload;
 mod routes;
 mod seen;

@@ -354,6 +354,18 @@ backends = ["10.0.1.21:8080"]
     }
 
     #[test]
+    fn where_a_release_is_read() {
+        let header = "[pool.app]\nhealth = { release = { header = \"X-Release\" } }\n";
+        let json = header.replace("header = \"X-Release\"", "json = \"build.version\"");
+        let (before, after) =
+            (BEFORE.replace("[pool.app]\n", header), BEFORE.replace("[pool.app]\n", &json));
+        let changes = diff(&config(&before), &config(&after));
+        let words = "pool app: health release header X-Release -> json build.version";
+        assert_eq!(changes.len(), 1);
+        assert_eq!(changes[0].words, words);
+    }
+
+    #[test]
     fn routes_and_tables_by_name() {
         check("pool = \"app\"", "pool = \"blue\"", &["route www.example.com/: pool app -> blue"]);
         let redirect = "redirect = { to = \"/x\", status = 308 }";

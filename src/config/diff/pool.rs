@@ -4,7 +4,8 @@ use super::{Changes, or_none};
 use crate::{
     config::{
         model::{
-            Backend, Health, HostHeader, HttpProbe, Passive, Pool, PoolTimeouts, ProbeKind, Retry,
+            Backend, Health, HostHeader, HttpProbe, Passive, Pool, PoolTimeouts, ProbeKind,
+            ReleaseSource, Retry,
         },
         words::Words,
     },
@@ -65,7 +66,7 @@ fn probe(changes: &mut Changes, old: &ProbeKind, new: &ProbeKind) {
         (ProbeKind::Tcp, ProbeKind::Http(_)) => return changes.note("health type tcp -> http"),
         (ProbeKind::Http(_), ProbeKind::Tcp) => return changes.note("health type http -> tcp"),
     };
-    let HttpProbe { method, path, host: old_host, status, text } = old;
+    let HttpProbe { method, path, host: old_host, status, text, release } = old;
     changes.value("health method", method.word(), new.method.word());
     changes.value("health path", path, &new.path);
     let host = |host: &Option<String>| host.clone().unwrap_or("the backend's".to_owned());
@@ -73,6 +74,14 @@ fn probe(changes: &mut Changes, old: &ProbeKind, new: &ProbeKind) {
     changes.value("health status", statuses(status), statuses(&new.status));
     let quoted = |text: &Option<String>| or_none(text.as_ref().map(|text| format!("{text:?}")));
     changes.value("health text", quoted(text), quoted(&new.text));
+    changes.value("health release", release_source(release), release_source(&new.release));
+}
+
+fn release_source(source: &Option<ReleaseSource>) -> String {
+    or_none(source.as_ref().map(|source| match source {
+        ReleaseSource::Header(_) => format!("header {source}"),
+        ReleaseSource::Json(_) => format!("json {source}"),
+    }))
 }
 
 fn statuses(ranges: &[(u16, u16)]) -> String {

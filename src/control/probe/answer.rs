@@ -1,6 +1,10 @@
 //! What a backend's answer to an HTTP probe means. Pure: bytes in, a verdict or "more" out.
 
-use crate::config::{HttpProbe, ProbeMethod};
+use crate::{
+    config::{HttpProbe, ProbeMethod, ReleaseSource},
+    control::probe::release,
+    pool::release::Reported,
+};
 
 /// Bytes of an answer that are looked at, head and body.
 pub const MAX_ANSWER: usize = 64 * 1024;
@@ -15,6 +19,7 @@ pub enum Reading {
     More,
     Passed {
         status: u16,
+        release: Reported,
     },
     /// In words.
     Failed(String),
@@ -30,7 +35,7 @@ pub enum End {
 
 /// Reads what has come so far.
 pub fn read(probe: &HttpProbe, bytes: &[u8], end: End) -> Reading {
-    let head = match head(bytes) {
+    let head = match head(probe, bytes) {
         Ok(Some(head)) => head,
         Ok(None) if end == End::Open => return Reading::More,
         Ok(None) if bytes.is_empty() => return failed("closed without an answer"),
@@ -41,16 +46,35 @@ pub fn read(probe: &HttpProbe, bytes: &[u8], end: End) -> Reading {
     if !probe.status.iter().any(|&(low, high)| (low..=high).contains(&status)) {
         return failed(format!("{status}, expected {}", ranges(&probe.status)));
     }
-    let Some(text) = &probe.text else {
-        return Reading::Passed { status };
-    };
-    let body = body(probe, &head, &bytes[head.length..]);
-    if contains(&body.bytes, text.as_bytes()) {
-        return Reading::Passed { status };
+    if !reads_body(probe) {
+        let release = release_of(probe, &head, &[]);
+        return Reading::Passed { status, release };
     }
-    match end {
-        End::Open if !body.whole => Reading::More,
-        _ => failed(format!("{status}, but the body lacks {text:?}")),
+    let body = body(probe, &head, &bytes[head.length..]);
+    let more = end == End::Open && !body.whole;
+    let lacking = probe.text.as_ref().filter(|text| !contains(&body.bytes, text.as_bytes()));
+    match lacking {
+        Some(_) if more => Reading::More,
+        Some(text) => failed(format!("{status}, but the body lacks {text:?}")),
+        None if more && reads_json(probe) => Reading::More,
+        None => Reading::Passed { status, release: release_of(probe, &head, &body.bytes) },
+    }
+}
+
+fn reads_body(probe: &HttpProbe) -> bool {
+    probe.text.is_some() || reads_json(probe)
+}
+
+fn reads_json(probe: &HttpProbe) -> bool {
+    matches!(probe.release, Some(ReleaseSource::Json(_)))
+}
+
+/// That none can be read is no failure: the backend answers as it should.
+fn release_of(probe: &HttpProbe, head: &Head, body: &[u8]) -> Reported {
+    match &probe.release {
+        None => Reported::NotAsked,
+        Some(ReleaseSource::Header(name)) => release::from_field(name, head.release.as_deref()),
+        Some(ReleaseSource::Json(path)) => release::from_json(path, body),
     }
 }
 
@@ -64,6 +88,8 @@ struct Head {
     /// Where the body begins.
     length: usize,
     framing: Framing,
+    /// The value of the field that names the release, where the probe asks for one.
+    release: Option<Vec<u8>>,
 }
 
 enum Framing {
@@ -74,7 +100,7 @@ enum Framing {
 }
 
 /// `None`: not here yet. Interim answers (1xx) are passed over.
-fn head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
+fn head(probe: &HttpProbe, bytes: &[u8]) -> Result<Option<Head>, &'static str> {
     let mut begin = 0;
     loop {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
@@ -90,19 +116,27 @@ fn head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
         if (100..200).contains(&status) && status != 101 {
             continue;
         }
-        return Ok(Some(Head { status, length: begin, framing: framing(response.headers) }));
+        let framing = framing(response.headers);
+        let release = match &probe.release {
+            Some(ReleaseSource::Header(name)) => value(response.headers, name).map(<[u8]>::to_vec),
+            Some(ReleaseSource::Json(_)) | None => None,
+        };
+        return Ok(Some(Head { status, length: begin, framing, release }));
     }
 }
 
+/// Of the first field of this name.
+fn value<'a>(headers: &[httparse::Header<'a>], name: &str) -> Option<&'a [u8]> {
+    let mut found = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+    found.next().map(|header| header.value)
+}
+
 fn framing(headers: &[httparse::Header<'_>]) -> Framing {
-    let value = |name: &str| {
-        let mut found = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
-        found.next().and_then(|header| std::str::from_utf8(header.value).ok())
-    };
-    if value("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+    let text = |name: &str| std::str::from_utf8(value(headers, name)?).ok();
+    if text("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
         return Framing::Chunked;
     }
-    match value("content-length").and_then(|value| value.trim().parse().ok()) {
+    match text("content-length").and_then(|value| value.trim().parse().ok()) {
         Some(length) => Framing::Length(length),
         None => Framing::Close,
     }
@@ -178,17 +212,27 @@ mod tests {
             host: None,
             status: vec![(200, 299), (304, 304)],
             text: text.map(str::to_owned),
+            release: None,
         }
     }
 
-    /// `expected`: a status, `more`, or part of the words of a failure.
-    fn check_at(end: End, text: Option<&str>, bytes: &str, expected: &str) {
-        let found = match read(&probe(text), bytes.as_bytes(), end) {
+    /// In words: a status, perhaps with a release, `more`, or why it failed.
+    fn found(probe: &HttpProbe, end: End, bytes: &str) -> String {
+        match read(probe, bytes.as_bytes(), end) {
             Reading::More => "more".to_owned(),
-            Reading::Passed { status } => status.to_string(),
             Reading::Failed(words) => words,
-        };
-        assert_eq!(found, expected, "{bytes:?}");
+            Reading::Passed { status, release: Reported::NotAsked } => status.to_string(),
+            Reading::Passed { status, release: Reported::Unread(why) } => {
+                format!("{status}, unread: {why}")
+            }
+            Reading::Passed { status, release: Reported::Release(release) } => {
+                format!("{status}, release {release}")
+            }
+        }
+    }
+
+    fn check_at(end: End, text: Option<&str>, bytes: &str, expected: &str) {
+        assert_eq!(found(&probe(text), end, bytes), expected, "{bytes:?}");
     }
 
     fn check(text: Option<&str>, bytes: &str, expected: &str) {
@@ -241,6 +285,35 @@ mod tests {
             "200, but the body lacks \"ready\"",
         );
         check(Some("ready"), &format!("{head}ffffffffffffffff\r\nready"), "200");
+    }
+
+    #[test]
+    fn a_release_in_the_head_needs_no_body() {
+        let release = Some(ReleaseSource::Header("X-Release".to_owned()));
+        let probe = HttpProbe { release, ..probe(None) };
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n";
+        let with = format!("{head}x-release: 1.4.2\r\n\r\n");
+        assert_eq!(found(&probe, End::Open, &with), "200, release 1.4.2");
+        let without = format!("{head}\r\n");
+        assert_eq!(found(&probe, End::Open, &without), "200, unread: X-Release is missing");
+        let failed = "HTTP/1.1 500 No\r\nX-Release: 1\r\n\r\n";
+        assert_eq!(found(&probe, End::Open, failed), "500, expected 200-299, 304");
+    }
+
+    #[test]
+    fn a_release_in_the_body_needs_all_of_it() {
+        let release = Some(ReleaseSource::Json(vec!["version".to_owned()]));
+        let json = |text| HttpProbe { release: release.clone(), ..probe(text) };
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let half = format!("{head}6\r\n{{\"vers\r\n");
+        let whole = format!("{half}9\r\nion\":\"1\"}}\r\n0\r\n\r\n");
+        assert_eq!(found(&json(None), End::Open, &half), "more");
+        assert_eq!(found(&json(None), End::Open, &whole), "200, release 1");
+        let unread = "200, unread: the body is no whole JSON";
+        assert_eq!(found(&json(None), End::Reached, &half), unread);
+        assert_eq!(found(&json(Some("vers")), End::Open, &half), "more");
+        assert_eq!(found(&json(Some("vers")), End::Open, &whole), "200, release 1");
+        assert_eq!(found(&json(Some("ok")), End::Open, &whole), "200, but the body lacks \"ok\"");
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //!
 //! - `ask`: one probe on the wire.
 //! - `answer`: what an HTTP answer means; pure.
+//! - `release`: which release it names; pure.
 
 mod answer;
 mod ask;
+mod release;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -160,7 +162,7 @@ impl Probing {
     fn count(&self, result: &ProbeResult) {
         let metrics = self.backend.metrics();
         match result {
-            ProbeResult::Passed(_) => metrics.probe_passed(self.metrics_slot),
+            ProbeResult::Passed { .. } => metrics.probe_passed(self.metrics_slot),
             ProbeResult::Failed(_) => metrics.probe_failed(self.metrics_slot),
         }
     }

@@ -1,0 +1,219 @@
+//! One code base: what the backends of a pool say that they run.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use crate::harness::{DEADLINE, Daemon, Origin, Peer, Setup, get, wait_until};
+
+const RUNS: &str = "equipoise_backend_release_info";
+const RELEASES: &str = "equipoise_pool_releases";
+
+/// A server on which the test deploys releases. It answers every request with the one it runs.
+struct Server {
+    origin: Origin,
+    release: Arc<Mutex<String>>,
+}
+
+impl Server {
+    /// Names its release in a field of the answer to a probe; none where the name is empty.
+    fn running(release: &str) -> Server {
+        Server::answering_probes(release, |peer, release| match release {
+            "" => peer.answer(200, "well"),
+            name => peer.write(format!(
+                "HTTP/1.1 200 OK\r\nX-Release: {name}\r\nContent-Length: 4\r\n\r\nwell"
+            )),
+        })
+    }
+
+    fn answering_probes(
+        release: &str,
+        answer: impl Fn(&mut Peer, &str) + Send + Sync + 'static,
+    ) -> Server {
+        let release = Arc::new(Mutex::new(release.to_owned()));
+        let runs = Arc::clone(&release);
+        let origin = Origin::start(move |peer| {
+            while let Some(request) = peer.request() {
+                let release = lock(&runs).clone();
+                match request.target.as_str() {
+                    "/healthz" => answer(peer, &release),
+                    _ => peer.answer(200, &release),
+                }
+            }
+        });
+        Server { origin, release }
+    }
+
+    fn deploy(&self, release: &str) {
+        *lock(&self.release) = release.to_owned();
+    }
+
+    /// Its name in the metrics.
+    fn name(&self) -> String {
+        self.origin.address().to_string()
+    }
+
+    fn is_known_to_run(&self, daemon: &Daemon, release: &str) -> bool {
+        daemon.metrics().has(RUNS, &[("backend", &self.name()), ("release", release)])
+    }
+}
+
+fn lock(release: &Mutex<String>) -> MutexGuard<'_, String> {
+    release.lock().expect("no test panics with it")
+}
+
+/// A pool of three: `$a`, `$b`, `$c`.
+fn config(pool: &str) -> String {
+    format!(
+        r#"
+        workers = 1
+        [listener.web]
+        bind = ["$web"]
+        [[route]]
+        pool = "app"
+        [pool.app]
+        backends = ["$a", "$b", "$c"]
+        {pool}
+        "#
+    )
+}
+
+const BY_HEADER: &str =
+    r#"health = { path = "/healthz", interval = "200ms", release = { header = "x-release" } }"#;
+
+fn start(pool: &str, servers: &[Server; 3]) -> Daemon {
+    let [a, b, c] = servers.each_ref().map(|server| server.origin.address());
+    Setup::of(&config(pool)).with("a", a).with("b", b).with("c", c).start()
+}
+
+#[test]
+fn each_release_is_shown_and_a_skew_is_told() {
+    let servers = ["1.4.2"; 3].map(Server::running);
+    let daemon = start(BY_HEADER, &servers);
+    assert!(servers.iter().all(|server| server.is_known_to_run(&daemon, "1.4.2")));
+    assert_eq!(daemon.metric(RELEASES, &[("pool", "app")]), 1.0);
+    let status = daemon.command(&["status"]).stdout;
+    assert!(status.contains("pool app, round-robin, 1 release\n"), "{status}");
+    assert!(!daemon.log().iter().any(|line| line.contains("release")), "nothing is told of it");
+
+    servers[1].deploy("1.5.0");
+    daemon.wait_for_metric(RELEASES, &[("pool", "app")], 2.0);
+    daemon.wait_for_log(&format!("pool app: {} runs 1.5.0, before 1.4.2", servers[1].name()));
+    daemon.wait_for_log("pool app: 2 releases: 1.4.2 on 2, 1.5.0 on 1");
+    assert!(servers[1].is_known_to_run(&daemon, "1.5.0"));
+    assert!(!servers[1].is_known_to_run(&daemon, "1.4.2"), "the old one has left the page");
+    let status = daemon.command(&["status"]).stdout;
+    assert!(status.contains(": 1.4.2 on 2, 1.5.0 on 1\n"), "{status}");
+    let row = status.lines().find(|line| line.contains(&servers[1].name()));
+    assert!(row.is_some_and(|row| row.contains(" 1.5.0 ")), "{status}");
+
+    servers[0].deploy("1.5.0");
+    servers[2].deploy("1.5.0");
+    daemon.wait_for_log("pool app: 1 release: 1.5.0 on 3");
+    assert_eq!(daemon.metric(RELEASES, &[("pool", "app")]), 1.0);
+}
+
+#[test]
+fn a_skew_is_only_reported_unless_told_otherwise() {
+    let servers = ["1.4.2", "1.5.0", "1.4.2"].map(Server::running);
+    let daemon = start(BY_HEADER, &servers);
+    let mut answers: Vec<String> = [0; 3].map(|_| get(daemon.address("web"), "/").text()).to_vec();
+    answers.sort();
+    assert_eq!(answers, ["1.4.2", "1.4.2", "1.5.0"]);
+}
+
+#[test]
+fn a_release_in_a_json_body_is_read() {
+    let json = |release: &str| {
+        Server::answering_probes(release, |peer, release| {
+            let body = format!(r#"{{"ok":true,"build":{{"version":"{release}"}}}}"#);
+            // In two pieces, so that one alone would not do.
+            let (first, rest) = body.split_at(body.len() / 2);
+            peer.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{first}", body.len()));
+            peer.write(rest);
+        })
+    };
+    let servers = ["1.4.2", "1.4.2", "1.5.0"].map(json);
+    let keys = r#"health = { path = "/healthz", release = { json = "build.version" } }"#;
+    let daemon = start(keys, &servers);
+    assert_eq!(daemon.metric(RELEASES, &[]), 2.0, "{}", daemon.metrics_text());
+    assert!(servers[2].is_known_to_run(&daemon, "1.5.0"));
+}
+
+#[test]
+fn a_backend_that_names_no_release_stays_up_and_status_says_so() {
+    let servers = ["1.4.2", "", "not a name"].map(Server::running);
+    let daemon = start(BY_HEADER, &servers);
+    assert_eq!(daemon.metric("equipoise_backend_up", &[]), 3.0);
+    assert_eq!(daemon.metric(RELEASES, &[]), 1.0, "what is unknown is no skew");
+    let metrics = daemon.metrics();
+    assert_eq!(metrics.values(RUNS, "release").iter().filter(|name| name.is_empty()).count(), 2);
+    let status = daemon.command(&["status"]).stdout;
+    for (server, why) in [
+        (&servers[1], "release unknown: x-release is missing"),
+        (&servers[2], "release unknown: x-release is no name: expected 1 to 64 letters"),
+    ] {
+        let row = status.lines().find(|line| line.contains(&server.name())).expect("its row");
+        assert!(row.contains(" up ") && row.contains(" unknown ") && row.contains(why), "{row}");
+        daemon.wait_for_log(&format!("pool app: {} runs an unknown release", server.name()));
+    }
+    let answers = [0; 3].map(|_| get(daemon.address("web"), "/").status);
+    assert_eq!(answers, [200; 3]);
+}
+
+#[test]
+fn a_body_that_never_ends_is_no_failed_probe() {
+    let hanging = |release: &str| {
+        Server::answering_probes(release, |peer, _| {
+            peer.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"version\":");
+            peer.hang();
+        })
+    };
+    let servers = ["1.4.2"; 3].map(hanging);
+    let keys =
+        r#"health = { path = "/healthz", timeout = "500ms", release = { json = "version" } }"#;
+    let daemon = start(keys, &servers);
+    assert_eq!(daemon.metric("equipoise_backend_up", &[]), 3.0);
+    let status = daemon.command(&["status"]).stdout;
+    assert!(status.contains("release unknown: the body is no whole JSON"), "{status}");
+}
+
+#[test]
+fn a_mad_backend_does_not_fill_the_metrics() {
+    let probes = AtomicUsize::new(0);
+    let mad = Server::answering_probes("mad", move |peer, _| {
+        let name = probes.fetch_add(1, Ordering::SeqCst);
+        peer.write(format!("HTTP/1.1 200 OK\r\nX-Release: n{name}\r\nContent-Length: 0\r\n\r\n"));
+    });
+    let servers = [mad, Server::running("1.4.2"), Server::running("1.4.2")];
+    let keys = BY_HEADER.replace("200ms", "50ms");
+    let daemon = start(&keys, &servers);
+    wait_until(DEADLINE, "it to be seen through", || servers[0].is_known_to_run(&daemon, ""));
+    let asked = servers[0].origin.requests();
+    wait_until(DEADLINE, "some more probes", || {
+        let names = daemon.metrics().values(RUNS, "release").len();
+        assert_eq!(names, 3, "a series a backend");
+        assert!(servers[0].is_known_to_run(&daemon, ""), "no new name is shown");
+        servers[0].origin.requests() > asked + 10
+    });
+    let status = daemon.command(&["status"]).stdout;
+    assert!(status.contains("pool app, round-robin, 1 release\n"), "{status}");
+    daemon.wait_for_log("runs an unknown release: it changes too often");
+}
+
+#[test]
+fn a_reload_keeps_what_is_known() {
+    let servers = ["1.4.2", "1.5.0", "1.4.2"].map(Server::running);
+    let keys = BY_HEADER.replace("200ms", "1h");
+    let mut daemon = start(&keys, &servers);
+    assert_eq!(daemon.metric(RELEASES, &[]), 2.0);
+    daemon.rewrite(&config(&format!("max_idle = 3\n{keys}")));
+    daemon.reload();
+    assert_eq!(daemon.metric(RELEASES, &[]), 2.0);
+    assert!(servers[1].is_known_to_run(&daemon, "1.5.0"));
+    daemon.rewrite(&config("health = { path = \"/healthz\", interval = \"1h\" }"));
+    daemon.reload();
+    assert!(!daemon.metrics().has(RELEASES, &[]), "nobody asks any more");
+    assert!(!daemon.metrics().has(RUNS, &[]));
+}
