@@ -292,8 +292,12 @@ fn router(count: usize, matches: impl Fn(usize) -> (HostMatch, PathMatch)) -> Ro
     for number in 0..count {
         let (host, path) = matches(number);
         let name = format!("route{number}");
-        let route =
-            Route { metrics: metrics.route(&name), name: name.into(), target: Target::Pool(0) };
+        let route = Route {
+            metrics: metrics.route(&name),
+            name: name.into(),
+            target: Target::Pool(0),
+            rewrite: None,
+        };
         router.add(&host, &path, &Conditions::default(), Arc::new(route));
     }
     router

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use crate::{
     config::{self, Action, Config},
     http::{
+        rewrite::Rewrite,
         route::{Route, Router, Target},
         site::{Site, hsts_value},
     },
@@ -137,7 +138,8 @@ fn router(config: &Config, listener: &config::Listener, metrics: &Metrics) -> Ro
         };
         let name = route.name.clone();
         let route_metrics = metrics.route(&name);
-        let held = Arc::new(Route { name, target, metrics: route_metrics });
+        let rewrite = route.replace_prefix.as_ref().map(|to| Rewrite::new(&route.path, to));
+        let held = Arc::new(Route { name, target, rewrite, metrics: route_metrics });
         router.add(&route.host, &route.path, &route.conditions, held);
     }
     router

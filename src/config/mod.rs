@@ -2,7 +2,8 @@
 //!
 //! - `model` what a configuration means; `default`, `words` its defaults and its words
 //! - `reader` tables and fields with their places; `value`, `name`, `network` what stands in them
-//! - `top`, `listener`, `tls`, `route`, `pool`, `health` a table each; `conditions` parts of a route;
+//! - `top`, `listener`, `tls`, `route`, `pool`, `health` a table each; `conditions`, `rewrite` parts of
+//!   a route;
 //!   `whole` how they fit together
 //! - `diagnostic`, `excerpt`, `suggest` how an error is told
 //! - `diff`, `notes` two configurations compared, one looked at
@@ -20,6 +21,7 @@ pub mod network;
 mod notes;
 mod pool;
 mod reader;
+mod rewrite;
 mod route;
 mod suggest;
 #[cfg(test)]

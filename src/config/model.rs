@@ -118,6 +118,9 @@ pub struct Route {
     pub host: HostMatch,
     pub path: PathMatch,
     pub conditions: Conditions,
+    /// What stands in place of `path` in what is forwarded; `/` is nothing. `None`: the path is
+    /// forwarded as it came.
+    pub replace_prefix: Option<String>,
     pub action: Action,
 }
 

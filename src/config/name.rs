@@ -126,6 +126,12 @@ pub(super) fn route_path(text: &str) -> Result<&str, String> {
         let code =
             path.get(at + 1..at + 3).filter(|code| code.bytes().all(|b| b.is_ascii_hexdigit()));
         let byte = code.and_then(|code| u8::from_str_radix(code, 16).ok());
+        if code.is_some_and(|code| code.bytes().any(|byte| byte.is_ascii_lowercase())) {
+            let upper = code.unwrap_or_default().to_ascii_uppercase();
+            return Err(format!(
+                "expected `%{upper}` in capitals: paths are compared in that form"
+            ));
+        }
         match byte.ok_or("expected two hex digits after `%`")? {
             byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
                 return Err(format!("expected `{}` as it is, not encoded", char::from(byte)));

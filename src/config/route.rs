@@ -8,13 +8,26 @@ use super::{
     model::{Action, HostMatch, PathMatch, Redirect, Respond, Route},
     name,
     reader::{Field, Shape, Table},
+    rewrite,
 };
 
 pub(super) static ROUTE: Shape = Shape {
     name: "[[route]]",
     keys: &[
-        "name", "listener", "host", "path", "exact", "methods", "headers", "query", "cookies",
-        "pool", "redirect", "respond",
+        "name",
+        "listener",
+        "host",
+        "path",
+        "exact",
+        "methods",
+        "headers",
+        "query",
+        "cookies",
+        "strip_prefix",
+        "replace_prefix",
+        "pool",
+        "redirect",
+        "respond",
     ],
 };
 
@@ -36,6 +49,7 @@ pub(super) struct WrittenRoute {
     pub host: Option<HostMatch>,
     pub path: Option<PathMatch>,
     pub conditions: Option<Conditions>,
+    replace_prefix: Option<String>,
     action: Option<Action>,
 }
 
@@ -78,6 +92,7 @@ impl WrittenRoute {
             host: self.host.clone()?,
             path: self.path.clone()?,
             conditions: self.conditions.clone()?,
+            replace_prefix: self.replace_prefix.clone(),
             action: self.action.clone()?,
         })
     }
@@ -95,13 +110,15 @@ fn default_name(listener: Option<&str>, host: &HostMatch, path: &PathMatch) -> S
 pub(super) fn read(field: &Field<'_>) -> Option<WrittenRoute> {
     let table = field.table(&ROUTE)?;
     let (action, pool) = action(&table);
+    let path = path(&table);
     Some(WrittenRoute {
         place: table.place(),
         name: table.field("name").and_then(|field| named(&field)),
         listener: table.field("listener").and_then(|field| reference(&field)),
         pool,
         host: host(&table),
-        path: path(&table),
+        replace_prefix: rewrite::read(&table, path.as_ref()),
+        path,
         conditions: conditions::read(&table),
         action,
     })

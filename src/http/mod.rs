@@ -2,8 +2,8 @@
 //!
 //! Read `connection` (a request after the other), then `proxy` (the story of one) and
 //! `attempt` (one try at one backend). What decides is
-//! pure: `refusal` (the table of what is not let in), `target`, `route`, `conditions`, `headers`,
-//! `answers`.
+//! pure: `refusal` (the table of what is not let in), `target`, `route`, `conditions`, `rewrite`,
+//! `headers`, `answers`.
 //! `site` and `door` are what a listener serves, `local` what a worker lends, `record` what is told
 //! when a request is over. `h1/` is HTTP/1 on the wire.
 
@@ -20,6 +20,7 @@ pub mod proxy;
 mod random_heads;
 pub mod record;
 pub mod refusal;
+pub mod rewrite;
 pub mod route;
 pub mod site;
 pub mod target;

@@ -27,7 +27,7 @@ use crate::{
         authority,
         head::{Request, Version},
         method::Method,
-        path::{self, PathError},
+        path::{self, PathError, Reading},
     },
     observe::{dates::http_date, reason::Reason},
     pool::{
@@ -87,8 +87,8 @@ pub async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) ->
         let location = headers::https_location(&target, port);
         return give(exchange, record, &rules, &Answer::redirect(308, &location)).await;
     }
-    let route = match find_route(exchange, &host, &target) {
-        Ok(route) => route,
+    let found = match find_route(exchange, &host, &target) {
+        Ok(found) => found,
         Err(refusal::NO_ROUTE) => {
             let answer = Answer::error(refusal::NO_ROUTE, &record.request_id);
             record.refused(refusal::NO_ROUTE);
@@ -96,8 +96,8 @@ pub async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) ->
         }
         Err(refusal) => return refuse_last(exchange, record, refusal).await,
     };
-    record.route = Some(route);
-    match &route.target {
+    record.route = Some(found.route);
+    match &found.route.target {
         route::Target::Redirect(redirect) => {
             give(exchange, record, &rules, &Answer::of_redirect(redirect)).await
         }
@@ -107,8 +107,27 @@ pub async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) ->
         route::Target::Pool(index) => {
             let pool = &exchange.serving.pools[*index];
             record.pool = Some(&pool.pool);
-            forward(exchange, record, pool, &rules, &target).await
+            match found.forwarded(&target) {
+                Ok(target) => forward(exchange, record, pool, &rules, &target).await,
+                Err(refusal) => refuse_last(exchange, record, refusal).await,
+            }
         }
+    }
+}
+
+/// A route, and the path for which it was found: `None` where the target has none.
+struct Found<'a> {
+    route: &'a Route,
+    reading: Option<Reading<'a>>,
+}
+
+impl<'a> Found<'a> {
+    /// The target as a backend gets it.
+    fn forwarded<'t>(&'t self, target: &Target<'t>) -> Result<Target<'t>, Refusal> {
+        let (Some(rewrite), Some(reading)) = (&self.route.rewrite, &self.reading) else {
+            return Ok(*target);
+        };
+        Ok(Target { forwarded: rewrite.apply(target, reading)?, ..*target })
     }
 }
 
@@ -116,8 +135,8 @@ pub async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) ->
 fn find_route<'a>(
     exchange: &Exchange<'a>,
     host: &str,
-    target: &Target<'_>,
-) -> Result<&'a Route, Refusal> {
+    target: &Target<'a>,
+) -> Result<Found<'a>, Refusal> {
     let router = &exchange.serving.site.router;
     let asked = asked(exchange, target);
     let find = |path: &str| match router.find(host, path, &asked) {
@@ -125,7 +144,8 @@ fn find_route<'a>(
         Err(Ambiguous) => Err(refusal::AMBIGUOUS_MATCH),
     };
     if target.path == "*" {
-        return find("/")?.ok_or(refusal::NO_ROUTE);
+        let route = find("/")?.ok_or(refusal::NO_ROUTE)?;
+        return Ok(Found { route, reading: None });
     }
     let reading = path::read(target.path).map_err(|error| match error {
         PathError::AboveRoot | PathError::BadEncoding => refusal::BAD_PATH,
@@ -137,7 +157,7 @@ fn find_route<'a>(
             return Err(refusal::AMBIGUOUS_PATH);
         }
     }
-    route.ok_or(refusal::NO_ROUTE)
+    Ok(Found { route: route.ok_or(refusal::NO_ROUTE)?, reading: Some(reading) })
 }
 
 /// What routes may look at besides host and path.

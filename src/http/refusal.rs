@@ -81,6 +81,8 @@ table! {
     BAD_PATH = BadPath "the path climbs above the root or holds a broken or NUL encoding";
     AMBIGUOUS_PATH = AmbiguousPath "the path takes another route when its encoded slashes or backslashes are read as slashes";
 
+    AMBIGUOUS_REWRITE = AmbiguousPath "what the route leaves of the path could be read in two ways, as its encoded slashes or backslashes are";
+
     // What routes look at besides (RFC 9110, section 5.3).
     AMBIGUOUS_MATCH = AmbiguousMatch "a header or a key of the query comes with several values, of which a route takes one";
 

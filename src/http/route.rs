@@ -11,7 +11,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     config::{Conditions, HostMatch, PathMatch, Redirect, Respond},
-    http::conditions::{self, Asked, Verdict},
+    http::{
+        conditions::{self, Asked, Verdict},
+        rewrite::Rewrite,
+    },
     observe::metrics::RouteMetrics,
 };
 
@@ -19,6 +22,7 @@ use crate::{
 pub struct Route {
     pub name: Arc<str>,
     pub target: Target,
+    pub rewrite: Option<Rewrite>,
     pub metrics: Arc<RouteMetrics>,
 }
 
@@ -204,7 +208,7 @@ mod tests {
         let mut router = Router::default();
         for matches in &config.routes {
             let (name, metrics) = (matches.name.clone(), metrics.route(&matches.name));
-            let route = Arc::new(Route { name, target: Target::Pool(0), metrics });
+            let route = Arc::new(Route { name, target: Target::Pool(0), rewrite: None, metrics });
             router.add(&matches.host, &matches.path, &matches.conditions, route);
         }
         router

@@ -22,10 +22,16 @@ pub struct Target<'a> {
     pub forwarded: Forwarded<'a>,
 }
 
-/// The target's bytes, as they came.
+/// The target's bytes, as they came but for what is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forwarded<'a> {
     AsItCame(&'a [u8]),
+    /// What a route made of the path, and the query as it came.
+    Rewritten {
+        prefix: &'a str,
+        left: &'a str,
+        query: &'a [u8],
+    },
     /// An absolute form without a path: the slash that it lacks, then its query.
     Root {
         query: &'a [u8],
@@ -37,7 +43,7 @@ impl<'a> Target<'a> {
     pub fn query(&self) -> &'a [u8] {
         match self.forwarded {
             Forwarded::AsItCame(target) => &target[self.path.len()..],
-            Forwarded::Root { query } => query,
+            Forwarded::Rewritten { query, .. } | Forwarded::Root { query } => query,
         }
     }
 }
@@ -46,6 +52,11 @@ impl Forwarded<'_> {
     pub fn write(self, out: &mut Vec<u8>) {
         match self {
             Forwarded::AsItCame(target) => out.extend_from_slice(target),
+            Forwarded::Rewritten { prefix, left, query } => {
+                out.extend_from_slice(prefix.as_bytes());
+                out.extend_from_slice(left.as_bytes());
+                out.extend_from_slice(query);
+            }
             Forwarded::Root { query } => {
                 out.push(b'/');
                 out.extend_from_slice(query);

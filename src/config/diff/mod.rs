@@ -69,7 +69,8 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
 }
 
 fn route(changes: &mut Changes, old: &Route, new: &Route) {
-    let Route { name: _, listener, host, path, conditions, action: old_action } = old;
+    let Route { name: _, listener, host, path, conditions, replace_prefix, action: old_action } =
+        old;
     let any = |listener: &Option<std::sync::Arc<str>>| match listener {
         Some(name) => name.to_string(),
         None => "any".to_owned(),
@@ -78,6 +79,8 @@ fn route(changes: &mut Changes, old: &Route, new: &Route) {
     changes.value("host", host, &new.host);
     changes.value("path", path, &new.path);
     self::conditions(changes, conditions, &new.conditions);
+    let (old_prefix, new_prefix) = (replace_prefix.clone(), new.replace_prefix.clone());
+    changes.value("replace_prefix", or_none(old_prefix), or_none(new_prefix));
     match (old_action, &new.action) {
         (Action::Pool(old), Action::Pool(new)) => changes.value("pool", old, new),
         (Action::Respond(old), Action::Respond(new)) => respond(changes, old, new),

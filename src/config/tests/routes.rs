@@ -45,6 +45,25 @@ fn conditions_that_can_not_be() {
     }
 }
 
+#[test]
+#[rustfmt::skip]
+fn rewrites_that_can_not_be() {
+    let route = |keys: &str| format!("[[route]]\npool = \"app\"\n{keys}");
+    let redirect = |keys: &str| format!("[[route]]\nredirect = \"/\"\n{keys}");
+    check(&[
+        (&route("strip_prefix = true"), "16:1", "`strip_prefix` on a route for every path", "give it the `path`"),
+        (&route("path = \"/a\"\nstrip_prefix = \"/a\""), "17:16", "`/a` is no value", "true or false"),
+        (&route("exact = \"/a\"\nstrip_prefix = true"), "17:1", "`strip_prefix` on a route for one path", "replace_prefix = \"/\""),
+        (&route("path = \"/a\"\nstrip_prefix = true\nreplace_prefix = \"/b\""), "18:1", "a route with both", "e.toml:17:1"),
+        (&route("replace_prefix = \"b\""), "16:18", "`b` is no value", "begins with \"/\""),
+        (&route("replace_prefix = \"/b?c\""), "16:18", "`/b?c` is no value", "a path alone"),
+        (&route("replace_prefix = \"/b/../c\""), "16:18", "`/b/../c` is no value", "`/../`"),
+        (&redirect("path = \"/a\"\nstrip_prefix = true"), "17:1", "`strip_prefix` on a route that forwards nothing", "remove it"),
+        (&redirect("replace_prefix = \"/b\""), "16:1", "`replace_prefix` on a route that forwards nothing", "remove it"),
+        (&route("path = \"/caf%c3%a9\""), "16:8", "`/caf%c3%a9` is no value", "expected `%C3` in capitals"),
+    ]);
+}
+
 /// Two routes for every request, the second with `one`, the third with `other`.
 fn pair(one: &str, other: &str) -> String {
     format!("[[route]]\npool = \"app\"\n{one}\n[[route]]\npool = \"app\"\n{other}\n")
