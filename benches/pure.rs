@@ -41,6 +41,7 @@ use equipoise::{
         backend::{Backend, Key, Verdict},
         balance::{self, Ask, Memory},
         members::{Member, Pool},
+        place::InFlight,
     },
 };
 
@@ -347,10 +348,9 @@ fn idle_and_busy(criterion: &mut Criterion, balance: &str) {
     for count in POOL_SIZES {
         let pool = pool(balance, count);
         pick(&mut group, BenchmarkId::new("idle", count), &pool);
-        let loads = pool.members.iter().enumerate();
-        let in_flight: Vec<_> = loads
-            .flat_map(|(index, member)| (0..index * 7 % 10).map(|_| member.backend.begin()))
-            .collect();
+        let busy = |index| (0..index * 7 % 10).map(move |_| index);
+        let in_flight: Vec<_> =
+            (0..count).flat_map(busy).map(|index| InFlight::begin(&pool, index)).collect();
         pick(&mut group, BenchmarkId::new("busy", count), &pool);
         drop(in_flight);
     }
@@ -391,6 +391,7 @@ fn pool(balance: &str, count: usize) -> Pool {
             backend: Backend::new(key, Arc::default(), counters),
             weight: backend.weight,
             backup: backend.backup,
+            max_requests: backend.max_requests,
             verdict: Verdict::Up,
             deployed: None,
         }

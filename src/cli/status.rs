@@ -90,16 +90,20 @@ fn listener(listener: &ListenerStatus) -> [String; 3] {
 fn pool_table(pool: &PoolStatus, now: SystemTime) -> String {
     let rows = pool.backends.iter().map(|each| backend(each, now));
     let rows = std::iter::once(BACKEND_HEAD.map(str::to_owned)).chain(rows);
-    let (name, balance) = (&pool.name, &pool.balance);
+    let mut words = format!("pool {}, {}", pool.name, pool.balance);
+    if pool.waiting > 0 {
+        let waiting = counted(pool.waiting, "request");
+        words.push_str(&format!(", {waiting} waiting for a backend"));
+    }
     let Some(releases) = &pool.releases else {
-        return format!("\npool {name}, {balance}\n{}", columns(rows));
+        return format!("\n{words}\n{}", columns(rows));
     };
-    let releases = releases_words(releases, now);
+    words.push_str(&format!(", {}", releases_words(releases, now)));
     let unknown = || "unknown".to_owned();
     let named = pool.backends.iter().map(|each| each.release.clone().unwrap_or_else(unknown));
     let named = std::iter::once("release".to_owned()).chain(named);
     let table = columns(rows.zip(named).map(with_release));
-    format!("\npool {name}, {balance}, {releases}\n{table}")
+    format!("\n{words}\n{table}")
 }
 
 /// Beside what its last probe said.
@@ -125,7 +129,10 @@ fn backend(backend: &BackendStatus, now: SystemTime) -> [String; 7] {
         backend.address.to_string(),
         backend.verdict.word().to_owned(),
         since(backend.since, now),
-        backend.in_flight.to_string(),
+        match backend.max_requests {
+            Some(max) => format!("{} of {max}", backend.in_flight),
+            None => backend.in_flight.to_string(),
+        },
         backend.requests.to_string(),
         if backend.backup { format!("{weight} backup") } else { weight.to_string() },
         backend.last_probe.clone().unwrap_or_else(|| "none".to_owned()),
@@ -180,6 +187,7 @@ mod tests {
             weight: 1,
             backup: port == 82,
             in_flight: 2,
+            max_requests: (port == 81).then_some(2),
             requests: 1234,
             last_probe: last_probe.map(str::to_owned),
             release: None,
@@ -199,6 +207,7 @@ mod tests {
                 name: "app".into(),
                 balance: "round-robin".into(),
                 releases: None,
+                waiting: 3,
                 backends: vec![
                     backend(80, VerdictWord::Up, 7_020, Some("200 in 3 ms")),
                     backend(81, VerdictWord::Down, 7_195, Some("connection refused")),
@@ -219,10 +228,10 @@ last reload: 10 s ago, taken
 listeners
   https  https  0.0.0.0:443 [::]:443
 
-pool app, round-robin
+pool app, round-robin, 3 requests waiting for a backend
   backend       verdict   since  in flight  requests  weight    last probe
   10.0.1.11:80  up        3 min  2          1234      1         200 in 3 ms
-  10.0.1.11:81  down      5 s    2          1234      1         connection refused
+  10.0.1.11:81  down      5 s    2 of 2     1234      1         connection refused
   10.0.1.11:82  draining  0 s    2          1234      1 backup  none
 ";
         assert_eq!(table(&status, at(7_200)), expected);
@@ -236,6 +245,7 @@ pool app, round-robin
             since: 0,
             weight: 1,
             backup: false,
+            max_requests: None,
             in_flight: 0,
             requests: 9,
             last_probe: Some(last_probe.to_owned()),
@@ -244,6 +254,7 @@ pool app, round-robin
         let known = |release: &str| ReleaseStatus { release: release.into(), backends: 1 };
         let pool = PoolStatus {
             name: "app".into(),
+            waiting: 0,
             balance: "round-robin".into(),
             releases: Some(ReleasesStatus {
                 known: vec![known("1.4.2"), known("1.5.0")],

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::model::{Admin, Limits, ListenerTimeouts, Passive, PoolTimeouts, Retry};
+use super::model::{Admin, Limits, ListenerTimeouts, Passive, PoolTimeouts, Queue, Retry};
 
 impl Default for Limits {
     fn default() -> Limits {
@@ -48,6 +48,12 @@ impl Default for PoolTimeouts {
             whole: None,
             keep_alive: Duration::from_secs(30),
         }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Queue {
+        Queue { max: 100, timeout: Duration::from_secs(5) }
     }
 }
 

@@ -128,6 +128,7 @@ static SHAPES: &[&Shape] = &[
     &pool::PASSIVE,
     &pool::RETRY,
     &pool::TIMEOUTS,
+    &pool::QUEUE,
     &health::HEALTH,
     &health::RELEASE,
     &top::ACCESS_LOG,

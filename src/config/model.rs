@@ -201,6 +201,8 @@ pub struct Pool {
     /// Idle connections kept to each backend, a worker.
     pub max_idle: usize,
     pub host_header: HostHeader,
+    /// Where requests wait while every backend that is up has its `max_requests`.
+    pub queue: Queue,
 }
 
 impl Pool {
@@ -226,6 +228,9 @@ pub struct Backend {
     pub weight: u32,
     /// Used only when no normal backend is up.
     pub backup: bool,
+    /// Requests under way at once, in the whole process; `None`: no limit. The pool's, where the
+    /// backend says nothing else.
+    pub max_requests: Option<usize>,
 }
 
 /// Active probes.
@@ -339,6 +344,15 @@ pub struct PoolTimeouts {
     pub whole: Option<Duration>,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
+}
+
+/// The requests of a pool that wait for a place at a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Requests that may wait at once, in the whole process; more are answered 503 at once.
+    pub max: usize,
+    /// How long one may wait (503), over all its tries.
+    pub timeout: Duration,
 }
 
 /// What the backend gets as Host.

@@ -1,6 +1,6 @@
 //! What is allowed, but worth a word from `equipoise check`.
 
-use super::model::{Action, Config, Listener, Pool};
+use super::model::{Action, Config, Listener, Pool, Queue};
 
 /// One line each; none of them keeps a configuration from being served.
 pub fn notes(config: &Config) -> Vec<String> {
@@ -44,6 +44,9 @@ fn of_pool(config: &Config, pool: &Pool) -> Vec<String> {
         (None, 0) => note("no `health` and `passive` turned off: not watched at all"),
         (None, _) => note("no `health`: watched passively only; `health = {}` adds probes"),
     }
+    if pool.queue != Queue::default() && pool.backends.iter().all(|it| it.max_requests.is_none()) {
+        note("`queue` without `max_requests`: no request ever waits");
+    }
     if pool.backends.iter().all(|backend| backend.backup) {
         note("every backend is a `backup`: they serve as if none were");
     }
@@ -76,6 +79,14 @@ mod tests {
         check(&format!("{LISTENER}{pool}"), &[note]);
         let note = "pool app: no `health` and `passive` turned off: not watched at all";
         check(&format!("{LISTENER}{pool}passive = {{ fall = 0 }}"), &[note]);
+    }
+
+    #[test]
+    fn a_queue_that_nobody_joins() {
+        let pool = "[pool.app]\nbackends = [\"10.0.1.11:80\"]\nhealth = {}\nqueue = { max = 5 }\n";
+        let note = "pool app: `queue` without `max_requests`: no request ever waits";
+        check(&format!("{LISTENER}{pool}"), &[note]);
+        check(&format!("{LISTENER}{pool}max_requests = 50"), &[]);
     }
 
     #[test]

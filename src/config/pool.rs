@@ -1,12 +1,12 @@
 //! `[pool.NAME]`: from the table as written to the pool as meant.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, ops::RangeInclusive, sync::Arc};
 
 use super::{
     diagnostic::{Diagnostic, Place},
     health,
     listener::A_WAIT,
-    model::{Backend, Balance, HostHeader, Passive, Pool, PoolTimeouts, Retry, WhenAllDown},
+    model::{Backend, Balance, HostHeader, Passive, Pool, PoolTimeouts, Queue, Retry, WhenAllDown},
     name,
     reader::{Field, Shape, Table},
 };
@@ -23,11 +23,15 @@ pub(super) static POOL: Shape = Shape {
         "timeouts",
         "max_idle",
         "host_header",
+        "max_requests",
+        "queue",
     ],
 };
 
-pub(super) static BACKEND: Shape =
-    Shape { name: "`backends` of [pool.NAME]", keys: &["address", "weight", "backup"] };
+pub(super) static BACKEND: Shape = Shape {
+    name: "`backends` of [pool.NAME]",
+    keys: &["address", "weight", "backup", "max_requests"],
+};
 
 pub(super) static PASSIVE: Shape =
     Shape { name: "`passive` of [pool.NAME]", keys: &["fall", "count_5xx", "retry_after"] };
@@ -39,6 +43,12 @@ pub(super) static TIMEOUTS: Shape = Shape {
     name: "`timeouts` of [pool.NAME]",
     keys: &["connect", "first_byte", "idle", "whole", "keep_alive"],
 };
+
+pub(super) static QUEUE: Shape =
+    Shape { name: "`queue` of [pool.NAME]", keys: &["max", "timeout"] };
+
+/// More at once is no limit that a server knows.
+const A_LIMIT: RangeInclusive<usize> = 1..=1_000_000;
 
 pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
     let table = field.table(&POOL)?;
@@ -57,6 +67,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
         timeouts: timeouts(&table),
         max_idle: table.integer("max_idle", 0..=65_536, 64),
         host_header: host_header(&table),
+        queue: queue(&table),
     })
 }
 
@@ -73,10 +84,11 @@ fn backends(pool: &Table<'_>) -> Vec<Backend> {
     if items.is_empty() {
         field.fail("a pool without backends", help);
     }
+    let usual = Usual { max_requests: max_requests(pool) };
     let mut first: HashMap<SocketAddr, Place> = HashMap::new();
     let mut backends = Vec::new();
     for item in items {
-        let Some((backend, place)) = backend(&item) else {
+        let Some((backend, place)) = backend(&item, usual) else {
             continue;
         };
         if let Some(earlier) = first.insert(backend.address, place) {
@@ -89,20 +101,32 @@ fn backends(pool: &Table<'_>) -> Vec<Backend> {
     backends
 }
 
+/// What a pool says for those of its backends that say nothing else.
+#[derive(Clone, Copy)]
+struct Usual {
+    max_requests: Option<usize>,
+}
+
 /// A backend is an address, or a table with one.
-fn backend(item: &Field<'_>) -> Option<(Backend, Place)> {
+fn backend(item: &Field<'_>, usual: Usual) -> Option<(Backend, Place)> {
+    let Usual { max_requests: most } = usual;
     if !item.is_table() {
-        let backend =
-            Backend { address: item.judge(name::address(item.text()?))?, weight: 1, backup: false };
+        let address = item.judge(name::address(item.text()?))?;
+        let backend = Backend { address, weight: 1, backup: false, max_requests: most };
         return Some((backend, item.place()));
     }
     let table = item.table(&BACKEND)?;
     let weight = table.integer("weight", 1..=256, 1);
     let backup = table.boolean("backup", false);
+    let max_requests = max_requests(&table).or(most);
     let address = table.required("address", r#"expected { address = "10.0.1.11:8080" }"#)?;
-    let backend =
-        Backend { address: address.judge(name::address(address.text()?))?, weight, backup };
-    Some((backend, address.place()))
+    let place = address.place();
+    let address = address.judge(name::address(address.text()?))?;
+    Some((Backend { address, weight, backup, max_requests }, place))
+}
+
+fn max_requests(table: &Table<'_>) -> Option<usize> {
+    table.field("max_requests").and_then(|field| field.integer(A_LIMIT))
 }
 
 fn passive(pool: &Table<'_>) -> Passive {
@@ -142,6 +166,18 @@ fn timeouts(pool: &Table<'_>) -> PoolTimeouts {
         idle: table.duration("idle", A_WAIT, default.idle),
         whole: table.field("whole").and_then(|field| field.duration(A_WAIT)),
         keep_alive: table.duration("keep_alive", A_WAIT, default.keep_alive),
+    }
+}
+
+fn queue(pool: &Table<'_>) -> Queue {
+    let default = Queue::default();
+    let field = pool.field("queue");
+    let Some(table) = field.and_then(|field| field.table(&QUEUE)) else {
+        return default;
+    };
+    Queue {
+        max: table.integer("max", 0..=1_000_000, default.max),
+        timeout: table.duration("timeout", A_WAIT, default.timeout),
     }
 }
 

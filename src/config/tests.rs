@@ -71,6 +71,9 @@ fn values_of_the_wrong_kind() {
         ("max_idle = 99999999999999999999999", "14:12", "9999", "a number from 0 to 65536"),
         ("timeouts = { connect = 2 }", "14:24", "2 is no value for `connect`", "\"250ms\""),
         ("timeouts = { connect = \"0s\" }", "14:24", "`0s` is no value", "from \"1ms\" to \"1d\""),
+        ("max_requests = 0", "14:16", "0 is no value", "a number from 1 to 1000000"),
+        ("queue = { timeout = 5 }", "14:21", "5 is no value for `timeout`", "\"250ms\""),
+        ("queue = 100", "14:9", "100 is no value for `queue`", "expected a table"),
         ("retry = { budget = \"120%\" }", "14:20", "`120%` is no value", "\"0%\" to \"100%\""),
         ("passive = { count_5xx = \"yes\" }", "14:25", "`yes` is no value", "true or false"),
         ("passive = 3", "14:11", "3 is no value for `passive`", "expected a table"),
@@ -279,6 +282,18 @@ fn a_table_that_was_not_understood_is_not_missed() {
         assert!(told.starts_with(message), "{told}");
         assert_eq!(told.matches("e.toml:").count(), 1, "{told}");
     }
+}
+
+#[test]
+fn a_backend_has_its_own_limit_or_the_one_of_its_pool() {
+    let app = "backends = [\"10.0.1.11:80\", { address = \"10.0.1.12:80\", max_requests = 7 }]";
+    let limits = |added: &str| -> Vec<Option<usize>> {
+        let text = RIGHT.replace("backends = [\"10.0.1.11:8080\"]", app);
+        let config = parse(&format!("{text}{added}"), Path::new("e.toml")).unwrap();
+        config.pools[0].backends.iter().map(|backend| backend.max_requests).collect()
+    };
+    assert_eq!(limits(""), [None, Some(7)]);
+    assert_eq!(limits("max_requests = 50"), [Some(50), Some(7)]);
 }
 
 #[test]

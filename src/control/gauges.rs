@@ -14,6 +14,7 @@ pub fn families(status: &Status) -> Vec<Family> {
         vec![workers.with(&[], status.workers as f64), phase.with(&[], f64::from(serving))];
     families.extend(backends(&status.pools));
     families.extend(releases(&status.pools));
+    families.extend(limits(&status.pools));
     families
 }
 
@@ -41,6 +42,27 @@ fn releases(pools: &[PoolStatus]) -> [Family; 2] {
         }
     }
     [of_backend, of_pool]
+}
+
+fn limits(pools: &[PoolStatus]) -> [Family; 2] {
+    let mut waiting = Family::gauge(
+        "equipoise_pool_queue_length",
+        "Requests that wait for a place at a backend.",
+    );
+    let mut limit = Family::gauge(
+        "equipoise_backend_max_requests",
+        "Requests that may be under way; absent without a limit.",
+    );
+    for pool in pools {
+        waiting.add(&[("pool", &pool.name)], pool.waiting as f64);
+        for backend in &pool.backends {
+            let address = backend.address.to_string();
+            if let Some(max) = backend.max_requests {
+                limit.add(&[("pool", &pool.name), ("backend", &address)], max as f64);
+            }
+        }
+    }
+    [waiting, limit]
 }
 
 fn backends(pools: &[PoolStatus]) -> [Family; 4] {

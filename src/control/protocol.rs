@@ -88,6 +88,9 @@ pub struct PoolStatus {
     pub balance: String,
     /// Only where the probes read which release a backend runs.
     pub releases: Option<ReleasesStatus>,
+    /// Requests that wait for a place at a backend.
+    #[serde(default)]
+    pub waiting: usize,
     pub backends: Vec<BackendStatus>,
 }
 
@@ -117,6 +120,9 @@ pub struct BackendStatus {
     pub backup: bool,
     /// Requests under way.
     pub in_flight: usize,
+    /// Requests that may be under way. `None`: no limit.
+    #[serde(default)]
+    pub max_requests: Option<usize>,
     /// Requests since the backend is known.
     pub requests: u64,
     /// "200 in 3 ms", "connection refused". `None`: not probed yet, or not at all.

@@ -242,6 +242,7 @@ impl Simulation {
                 let key = Key { pool: wanted.name.clone(), address: backend.address };
                 assert_eq!(*member.backend.key(), key);
                 assert_eq!((member.weight, member.backup), (backend.weight, backend.backup));
+                assert_eq!(member.max_requests, backend.max_requests);
                 assert_eq!(word(member.verdict), told.verdict, "{key}: book and snapshot");
                 let drained = self.drained.contains(&key);
                 assert_eq!(member.verdict == Verdict::Draining, drained, "{key}");
@@ -455,6 +456,9 @@ fn pool_text(random: &mut Rng) -> String {
         text.push_str(&format!(
             "passive = {{ fall = {fall}, retry_after = \"{retry_after}s\" }}\n"
         ));
+    }
+    if random.bool() {
+        text.push_str(&format!("max_requests = {}\n", random.u32(1..4)));
     }
     if random.bool() {
         text.push_str("when_all_down = \"serve-anyway\"\n");

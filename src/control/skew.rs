@@ -105,6 +105,7 @@ mod tests {
             Member {
                 backend: Backend::new(key, Arc::default(), counted),
                 weight: 1,
+                max_requests: None,
                 backup: false,
                 verdict: Verdict::Up,
                 deployed: Some(deployed).filter(|_| release != "-"),

@@ -329,7 +329,8 @@ impl State {
             return held.clone();
         }
         let metrics = self.parts.metrics.pool(&wanted.name);
-        Arc::new(Pool::new(settings, members, metrics))
+        let pool = Pool::new(settings, members, metrics);
+        Arc::new(pool.succeeding(held.map(|held| &**held)))
     }
 
     fn member(&self, pool: &config::Pool, backend: &config::Backend) -> Member {
@@ -338,6 +339,7 @@ impl State {
             backend: entry.backend.clone(),
             weight: backend.weight,
             backup: backend.backup,
+            max_requests: backend.max_requests,
             verdict: entry.verdict(),
             deployed: entry.runs.deployed().cloned(),
         }

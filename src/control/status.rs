@@ -46,6 +46,7 @@ impl State {
             name: pool.name.to_string(),
             balance: pool.balance.word().to_owned(),
             releases: self.releases_status(pool),
+            waiting: self.waiting(&pool.name),
             backends: backends.collect(),
         }
     }
@@ -66,6 +67,11 @@ impl State {
         })
     }
 
+    fn waiting(&self, pool: &str) -> usize {
+        let served = self.snapshot().pools.iter().find(|it| *it.config.name == *pool);
+        served.map_or(0, |pool| pool.queue.length())
+    }
+
     fn backend_status(&self, pool: &config::Pool, backend: &config::Backend) -> BackendStatus {
         let entry = &self.book[&Key { pool: pool.name.clone(), address: backend.address }];
         BackendStatus {
@@ -75,6 +81,7 @@ impl State {
             weight: backend.weight,
             backup: backend.backup,
             in_flight: entry.backend.in_flight(),
+            max_requests: backend.max_requests,
             requests: entry.backend.metrics().requests(),
             last_probe: entry.last_probe.clone(),
             release: entry.runs.deployed().map(|deployed| deployed.release.to_string()),

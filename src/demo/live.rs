@@ -152,6 +152,7 @@ mod tests {
             since: 0,
             weight: 1,
             backup: false,
+            max_requests: None,
             in_flight: 0,
             requests: 100,
             last_probe: Some("503".to_owned()),
@@ -166,6 +167,7 @@ mod tests {
             listeners: Vec::new(),
             pools: vec![PoolStatus {
                 name: "app".to_owned(),
+                waiting: 0,
                 balance: "round-robin".to_owned(),
                 releases: None,
                 backends: (0..).zip(verdicts).map(backend).collect(),

@@ -20,6 +20,9 @@ pub struct Answer {
     body: Vec<u8>,
 }
 
+/// Whoever comes back at once finds the same queue (RFC 9110, section 10.2.3).
+const RETRY_AFTER: &str = "Retry-After: 5\r\n";
+
 impl Answer {
     /// The page of an error: its status, its reason and the id under which the log knows it.
     pub fn error(refusal: Refusal, request_id: &str) -> Answer {
@@ -31,6 +34,9 @@ impl Answer {
             phrase(status)
         );
         let mut lines = format!("X-Request-Id: {request_id}\r\nCache-Control: no-store\r\n");
+        if matches!(refusal, refusal::QUEUE_FULL | refusal::QUEUE_TIMEOUT) {
+            lines.push_str(RETRY_AFTER);
+        }
         if refusal == refusal::CONNECT {
             lines.push_str("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
         }

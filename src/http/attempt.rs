@@ -39,7 +39,7 @@ const HEAD_BYTES: usize = 1024;
 /// Interim answers that are passed on before the one that counts.
 const MAX_INTERIM: usize = 100;
 
-/// One try.
+/// One try, for which the request holds a place at the backend.
 pub struct Attempt<'e, 'a> {
     pub exchange: &'e mut Exchange<'a>,
     pub record: &'e mut Record<'a>,
@@ -58,7 +58,6 @@ impl<'a> Attempt<'_, 'a> {
     pub async fn run(mut self) -> Result<Next, NoAnswer> {
         let member = self.member();
         self.record.member = Some(member);
-        let _in_flight = member.backend.begin();
         let mut upstream = self.reach().await?;
         member.backend.metrics().requested(self.exchange.local.slot);
         let mut upload = self.upload();

@@ -10,6 +10,7 @@ use crate::{
         h1::client::{Client, NoRequest, Waited},
         headers,
         local::Local,
+        place::LaterPools,
         proxy::{self, Exchange, Next},
         record::Record,
     },
@@ -75,8 +76,17 @@ async fn serve_one(
         port: ends.port,
     };
     let last = served >= site.limits.max_requests;
-    let mut exchange =
-        Exchange { client, door, serving: &serving, local, request: &request, sender, last };
+    let later = LaterPools::default();
+    let mut exchange = Exchange {
+        client,
+        door,
+        serving: &serving,
+        later: &later,
+        local,
+        request: &request,
+        sender,
+        last,
+    };
     let next = match read {
         Ok(()) => proxy::answer(&mut exchange, &mut record).await,
         Err(NoRequest::Refused(refusal)) => {

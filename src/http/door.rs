@@ -17,7 +17,7 @@ use crate::{http::site::Site, observe::metrics::GenerationAlive, pool::local::Lo
 pub struct Serving {
     pub site: Arc<Site>,
     /// In the order that `Target::Pool` counts in.
-    pub pools: Rc<Vec<LocalPool>>,
+    pub pools: Rc<Vec<Rc<LocalPool>>>,
     /// What a request holds of its generation is in memory until the request is over.
     pub alive: Arc<GenerationAlive>,
 }

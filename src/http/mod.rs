@@ -15,6 +15,7 @@ pub mod door;
 pub mod h1;
 pub mod headers;
 pub mod local;
+pub mod place;
 pub mod proxy;
 #[cfg(test)]
 mod random_heads;

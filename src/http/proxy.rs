@@ -18,6 +18,7 @@ use crate::{
         },
         headers::{self, Connection, Inbound, Sender},
         local::Local,
+        place::{self, Course, LaterPools, Unplaced},
         record::Record,
         refusal::{self, Refusal},
         route::{self, Ambiguous, Route},
@@ -31,7 +32,6 @@ use crate::{
     },
     observe::{dates::http_date, reason::Reason},
     pool::{
-        balance::Ask,
         local::LocalPool,
         retry::{FailedTry, Reached},
     },
@@ -46,6 +46,7 @@ pub struct Exchange<'a> {
     pub client: &'a mut Client,
     pub door: &'a Door,
     pub serving: &'a Serving,
+    pub later: &'a LaterPools,
     pub local: &'a Local,
     pub request: &'a Request,
     pub sender: Sender,
@@ -189,13 +190,18 @@ async fn forward<'a>(
         Err(NoRequest::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
     };
     pool.count_request();
-    let mut tried = Vec::new();
+    let mut course = Course { pool, tried: Vec::new() };
     loop {
-        let Some(index) = pool.pick(&Ask::after(&tried)) else {
-            pool.pool.metrics.no_backend(exchange.local.slot);
-            return fail(exchange, record, content, refusal::NO_BACKEND).await;
+        let placed = place::find(exchange, record, &mut course, &bounds).await;
+        let (index, _in_flight) = match placed {
+            Ok(placed) => placed,
+            Err(Unplaced::ClientGone) => return gone(record),
+            Err(Unplaced::Refused(refusal)) => {
+                return fail(exchange, record, content, refusal).await;
+            }
         };
-        tried.push(index);
+        let pool = course.pool;
+        course.tried.push(index);
         record.attempts += 1;
         let attempt =
             Attempt { exchange, record, pool, index, rules, target, content, bounds: &bounds };
@@ -216,7 +222,7 @@ async fn forward<'a>(
                     pool.failed(index);
                 }
                 let failed = failed_try(exchange.request, content, reached);
-                if !pool.may_try_again(failed, &tried, exchange.local.slot) {
+                if !pool.may_try_again(failed, &course.tried, exchange.local.slot) {
                     return fail(exchange, record, content, refusal).await;
                 }
             }

@@ -26,6 +26,8 @@ pub struct Record<'a> {
     /// What the client was answered; `None` while it has no answer.
     pub status: Option<u16>,
     pub attempts: u32,
+    /// How long it waited for a place at a backend, over all tries; `None`: not at all.
+    pub queued: Option<Duration>,
     pub connect: Option<Duration>,
     pub first_byte: Option<Duration>,
     pub bytes_in: u64,
@@ -47,6 +49,7 @@ impl<'a> Record<'a> {
             member: None,
             status: None,
             attempts: 0,
+            queued: None,
             connect: None,
             first_byte: None,
             bytes_in: 0,
@@ -112,6 +115,7 @@ impl<'a> Record<'a> {
             bytes_out: self.bytes_out,
             total,
             header: Some(self.header),
+            queued: self.queued,
             connect: self.connect,
             first_byte: self.first_byte,
             reason: self.reason,

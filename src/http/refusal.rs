@@ -93,6 +93,8 @@ table! {
     // Nobody to answer.
     NO_ROUTE = NoRoute "no route takes this request";
     NO_BACKEND = NoBackend "no backend of the pool is up";
+    QUEUE_FULL = QueueFull "every backend that is up has max_requests under way, and the pool's queue is full";
+    QUEUE_TIMEOUT = QueueTimeout "no backend had a place for the request within the timeout of the pool's queue";
 
     // The backend.
     CONNECT_FAILED = ConnectFailed "no connection to a backend could be made";

@@ -103,6 +103,11 @@ reasons! {
     NoRoute = "no-route", Some(404);
     /// No backend of the pool is up. Backends.
     NoBackend = "no-backend", Some(503);
+    /// Every backend that is up has its `max_requests`, and `max` of the pool's `queue` wait
+    /// already. Backends.
+    QueueFull = "queue-full", Some(503);
+    /// No backend had a place within `timeout` of the pool's `queue`. Backends.
+    QueueTimeout = "queue-timeout", Some(503);
 
     // The backend's fault.
     /// The backend refused the connection, or could not be reached. Backend.

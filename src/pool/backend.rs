@@ -50,6 +50,8 @@ impl Verdict {
 pub struct Backend {
     key: Key,
     in_flight: AtomicUsize,
+    /// Requests that wait for a place here, among others.
+    awaited: AtomicUsize,
     failures: AtomicU32,
     bell: Arc<Bell>,
     metrics: Arc<BackendMetrics>,
@@ -75,6 +77,7 @@ impl Backend {
         Arc::new(Backend {
             key,
             in_flight: AtomicUsize::new(0),
+            awaited: AtomicUsize::new(0),
             failures: AtomicU32::new(0),
             bell,
             metrics,
@@ -103,10 +106,35 @@ impl Backend {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Counts one request as under way until the guard is dropped.
-    pub fn begin(&self) -> InFlight<'_> {
+    /// Counts one more request as under way. Whoever calls this owes a `leave`: see `InFlight`.
+    pub(super) fn enter(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self)
+    }
+
+    /// The same, unless `max` are under way already.
+    pub(super) fn try_enter(&self, max: usize) -> bool {
+        let entered = |now: usize| (now < max).then_some(now + 1);
+        self.in_flight.fetch_update(Ordering::SeqCst, Ordering::SeqCst, entered).is_ok()
+    }
+
+    /// A request is over. `true` when someone may wait for the place it gives back.
+    ///
+    /// Sequentially consistent, as are `await_place` and `try_enter`: who waits says so before it
+    /// looks for a place a last time, and who leaves gives the place back before it looks for who
+    /// waits, so that one of the two sees the other.
+    pub(super) fn leave(&self) -> bool {
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.awaited.load(Ordering::SeqCst) > 0
+    }
+
+    /// One more request waits for a place here.
+    pub(super) fn await_place(&self) {
+        self.awaited.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// One that waited for a place here waits no more.
+    pub(super) fn await_no_more(&self) {
+        self.awaited.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// A request failed here. At `limit` failures in a row the control thread is told; 0 tells never.
@@ -130,16 +158,6 @@ impl Backend {
     }
 }
 
-/// One request under way at a backend. It borrows: a count of references would be one more cache
-/// line that all workers write.
-pub struct InFlight<'a>(&'a Backend);
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,12 +170,16 @@ mod tests {
     }
 
     #[test]
-    fn in_flight_is_given_back_when_the_guard_goes() {
+    fn no_more_enter_than_may() {
         let backend = backend();
-        let first = backend.begin();
-        let second = backend.begin();
+        backend.enter();
+        assert!(backend.try_enter(2) && !backend.try_enter(2));
         assert_eq!(backend.in_flight(), 2);
-        drop((first, second));
+        assert!(!backend.leave() && backend.try_enter(2));
+        backend.await_place();
+        assert!(backend.leave(), "someone waits");
+        backend.await_no_more();
+        assert!(!backend.leave());
         assert_eq!(backend.in_flight(), 0);
     }
 

@@ -3,10 +3,12 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
     time::{Duration, Instant},
 };
+
+use tokio::sync::Notify;
 
 use crate::{
     config::Balance,
@@ -34,11 +36,19 @@ pub struct LocalPool {
     budget: Rc<RefCell<Budget>>,
     /// In the order of `pool.members`.
     idle: Vec<Rc<IdleConnections>>,
+    succession: Rc<Succession>,
+}
+
+/// Where a worker's pool of one name is now, over all snapshots: who waits follows it.
+#[derive(Default)]
+struct Succession {
+    current: RefCell<Weak<LocalPool>>,
+    bell: Notify,
 }
 
 impl LocalPool {
     /// Takes over from `previous`, by backend: turns, budget and idle connections of what stays.
-    pub fn new(pool: Arc<Pool>, previous: Option<&LocalPool>) -> LocalPool {
+    pub fn new(pool: Arc<Pool>, previous: Option<&LocalPool>) -> Rc<LocalPool> {
         let mut kept = previous.map(LocalPool::kept).unwrap_or_default();
         let (mut memory, mut idle) = (Memory::default(), Vec::new());
         for member in &pool.members {
@@ -57,7 +67,14 @@ impl LocalPool {
             None => Rc::new(RefCell::new(Budget::new(pool.config.retry.budget))),
         };
         budget.borrow_mut().set_share(pool.config.retry.budget);
-        LocalPool { pool, memory: RefCell::new(memory), budget, idle }
+        let memory = RefCell::new(memory);
+        let succession = previous.map(|previous| previous.succession.clone()).unwrap_or_default();
+        let local = Rc::new(LocalPool { pool, memory, budget, idle, succession });
+        local.succession.current.replace(Rc::downgrade(&local));
+        if previous.is_some_and(|previous| !Arc::ptr_eq(&previous.pool, &local.pool)) {
+            local.succession.bell.notify_waiters();
+        }
+        local
     }
 
     fn kept(&self) -> HashMap<Key, Kept> {
@@ -69,6 +86,20 @@ impl LocalPool {
             (member.backend.key().clone(), Kept { credit, time, idle })
         });
         kept.collect()
+    }
+
+    /// The pool of this name in a later snapshot, where that says something else of it.
+    pub fn successor(&self) -> Option<Rc<LocalPool>> {
+        let current = self.succession.current.borrow().upgrade()?;
+        (!Arc::ptr_eq(&current.pool, &self.pool)).then_some(current)
+    }
+
+    /// Waits until there is a successor.
+    pub async fn succeeded(&self) {
+        let bell = self.succession.bell.notified();
+        if self.successor().is_none() {
+            bell.await;
+        }
     }
 
     /// The pool left the configuration: what is idle is closed, what is under way may end.

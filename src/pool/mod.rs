@@ -7,6 +7,8 @@
 //! - `health`: how probes and failures turn a verdict; pure.
 //! - `release`: which release a backend runs, and which one the traffic keeps to; pure.
 //! - `retry`: when a failed try may be made again; pure.
+//! - `queue`: requests that wait for a place at a backend, over all workers.
+//! - `place`: a place at a backend: at once, or after a wait.
 //! - `local`: a worker's own share of a pool: rotation, retry budget, idle connections.
 
 pub mod backend;
@@ -15,5 +17,7 @@ pub mod dial;
 pub mod health;
 pub mod local;
 pub mod members;
+pub mod place;
+pub mod queue;
 pub mod release;
 pub mod retry;

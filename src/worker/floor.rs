@@ -17,7 +17,7 @@ use crate::{
 pub struct Floor {
     index: usize,
     local: Rc<Local>,
-    pools: Rc<Vec<LocalPool>>,
+    pools: Rc<Vec<Rc<LocalPool>>>,
     posts: HashMap<SocketAddr, Rc<Post>>,
     connections: Rc<Connections>,
     log: Option<Arc<AccessLog>>,
@@ -81,11 +81,11 @@ impl Floor {
     fn follow_pools(&mut self, snapshot: &Snapshot) {
         let name = |pool: &LocalPool| pool.pool.config.name.clone();
         let mut previous: HashMap<Arc<str>, &LocalPool> =
-            self.pools.iter().map(|pool| (name(pool), pool)).collect();
+            self.pools.iter().map(|pool| (name(pool), &**pool)).collect();
         let take = |pool: &Arc<crate::pool::members::Pool>| {
             LocalPool::new(pool.clone(), previous.remove(&pool.config.name))
         };
-        let pools: Vec<LocalPool> = snapshot.pools.iter().map(take).collect();
+        let pools: Vec<Rc<LocalPool>> = snapshot.pools.iter().map(take).collect();
         previous.into_values().for_each(LocalPool::retire);
         self.pools = Rc::new(pools);
     }

@@ -8,6 +8,7 @@ mod forwarding;
 mod harness;
 mod health;
 mod limits;
+mod queue;
 mod refusals;
 mod releases;
 mod reload;

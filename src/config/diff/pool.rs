@@ -4,7 +4,7 @@ use super::{Changes, or_none};
 use crate::{
     config::{
         model::{
-            Backend, Health, HostHeader, HttpProbe, Passive, Pool, PoolTimeouts, ProbeKind,
+            Backend, Health, HostHeader, HttpProbe, Passive, Pool, PoolTimeouts, ProbeKind, Queue,
             ReleaseSource, Retry,
         },
         words::Words,
@@ -24,12 +24,16 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         timeouts: old_timeouts,
         max_idle,
         host_header: old_host_header,
+        queue: old_queue,
     } = old;
     changes.value("balance", balance.word(), new.balance.word());
     for (old, new) in changes.by_key("", backends, &new.backends, |backend| backend.address) {
-        let Backend { address, weight, backup } = old;
+        let Backend { address, weight, backup, max_requests } = old;
         changes.value(&format!("{address} weight"), weight, new.weight);
         changes.value(&format!("{address} backup"), backup, new.backup);
+        let most = |most: Option<usize>| or_none(most.map(|most| most.to_string()));
+        let what = format!("{address} max_requests");
+        changes.value(&what, most(*max_requests), most(new.max_requests));
     }
     health(changes, old_health.as_ref(), new.health.as_ref());
     passive(changes, old_passive, &new.passive);
@@ -38,6 +42,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
     timeouts(changes, old_timeouts, &new.timeouts);
     changes.value("max_idle", max_idle, new.max_idle);
     changes.value("host_header", host_header(old_host_header), host_header(&new.host_header));
+    queue(changes, old_queue, &new.queue);
 }
 
 fn health(changes: &mut Changes, old: Option<&Health>, new: Option<&Health>) {
@@ -113,6 +118,12 @@ fn timeouts(changes: &mut Changes, old: &PoolTimeouts, new: &PoolTimeouts) {
     let whole = |whole: Option<std::time::Duration>| or_none(whole.map(duration_text));
     changes.value("timeout whole", whole(old_whole), whole(new.whole));
     changes.duration("timeout keep_alive", keep_alive, new.keep_alive);
+}
+
+fn queue(changes: &mut Changes, old: &Queue, new: &Queue) {
+    let Queue { max, timeout } = *old;
+    changes.value("queue max", max, new.max);
+    changes.duration("queue timeout", timeout, new.timeout);
 }
 
 fn host_header(header: &HostHeader) -> &str {

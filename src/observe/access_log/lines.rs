@@ -35,6 +35,7 @@ pub(super) fn json(out: &mut Vec<u8>, entry: &Entry<'_>) {
     number(out, "bytes_out", entry.bytes_out);
     milliseconds(out, "total_ms", Some(entry.total));
     milliseconds(out, "header_ms", entry.header);
+    milliseconds(out, "queued_ms", entry.queued);
     milliseconds(out, "connect_ms", entry.connect);
     milliseconds(out, "first_byte_ms", entry.first_byte);
     out.extend_from_slice(b"}\n");
@@ -203,6 +204,7 @@ mod tests {
             bytes_out: 5_120,
             total: Duration::from_micros(12_045),
             header: Some(Duration::ZERO),
+            queued: None,
             connect: None,
             first_byte: Some(Duration::from_millis(11)),
             reason: None,

@@ -59,6 +59,8 @@ pub struct Entry<'a> {
     pub total: Duration,
     /// From the first byte of the head to its last.
     pub header: Option<Duration>,
+    /// Waiting for a place at a backend; `None` where there was one at once.
+    pub queued: Option<Duration>,
     /// Opening the connection to the backend; `None` where an idle one was used.
     pub connect: Option<Duration>,
     /// From the head sent to the backend to the first byte of its answer.

@@ -26,6 +26,7 @@ fn entry(target: &str) -> Entry<'_> {
         bytes_out: 0,
         total: Duration::ZERO,
         header: None,
+        queued: None,
         connect: None,
         first_byte: None,
         reason: None,

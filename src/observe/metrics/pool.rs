@@ -17,6 +17,9 @@ struct PoolCells {
     retries: Tally,
     retries_refused: Tally,
     no_backend: Tally,
+    queue_full: Tally,
+    queue_timeouts: Tally,
+    queued: Durations,
 }
 
 impl PoolMetrics {
@@ -37,6 +40,21 @@ impl PoolMetrics {
     /// A request found no backend that is up.
     pub fn no_backend(&self, slot: usize) {
         self.slots.slot(slot).no_backend.add(1);
+    }
+
+    /// A request found every backend full, and the queue as well.
+    pub fn queue_full(&self, slot: usize) {
+        self.slots.slot(slot).queue_full.add(1);
+    }
+
+    /// A request waited in vain for a place at a backend.
+    pub fn queue_timed_out(&self, slot: usize) {
+        self.slots.slot(slot).queue_timeouts.add(1);
+    }
+
+    /// A request has waited for a place at a backend, whatever came of it.
+    pub fn queued(&self, slot: usize, waited: Duration) {
+        self.slots.slot(slot).queued.observe(waited);
     }
 }
 
@@ -121,6 +139,9 @@ pub(super) struct PoolFamilies {
     retries: Family,
     retries_refused: Family,
     no_backend: Family,
+    queue_full: Family,
+    queue_timeouts: Family,
+    queued: Family,
 }
 
 impl PoolFamilies {
@@ -138,6 +159,18 @@ impl PoolFamilies {
                 "equipoise_pool_no_backend_total",
                 "Requests that found no backend up.",
             ),
+            queue_full: Family::counter(
+                "equipoise_pool_queue_full_total",
+                "Requests refused because every backend and the queue were full.",
+            ),
+            queue_timeouts: Family::counter(
+                "equipoise_pool_queue_timeouts_total",
+                "Requests refused because no backend had a place in time.",
+            ),
+            queued: Family::histogram(
+                "equipoise_pool_queue_seconds",
+                "How long requests waited for a place at a backend.",
+            ),
         }
     }
 
@@ -147,10 +180,20 @@ impl PoolFamilies {
         self.retries.add(&[label], slots.sum(|cells| &cells.retries) as f64);
         self.retries_refused.add(&[label], slots.sum(|cells| &cells.retries_refused) as f64);
         self.no_backend.add(&[label], slots.sum(|cells| &cells.no_backend) as f64);
+        self.queue_full.add(&[label], slots.sum(|cells| &cells.queue_full) as f64);
+        self.queue_timeouts.add(&[label], slots.sum(|cells| &cells.queue_timeouts) as f64);
+        self.queued.add_durations(&[label], &slots.durations(|cells| &cells.queued));
     }
 
-    pub(super) fn into_families(self) -> [Family; 3] {
-        [self.retries, self.retries_refused, self.no_backend]
+    pub(super) fn into_families(self) -> [Family; 6] {
+        [
+            self.retries,
+            self.retries_refused,
+            self.no_backend,
+            self.queue_full,
+            self.queue_timeouts,
+            self.queued,
+        ]
     }
 }
 

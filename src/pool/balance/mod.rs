@@ -41,8 +41,8 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// The index of the member that takes the next request; `None` when no one may be picked. The clock
-/// is read only by what balances by time.
+/// The index of the member that takes the next request; `None` when no one may be picked, or all
+/// that may be are full. The clock is read only by what balances by time.
 pub fn pick(
     pool: &Pool,
     memory: &mut Memory,
@@ -51,15 +51,10 @@ pub fn pick(
 ) -> Option<usize> {
     memory.credits.resize(pool.members.len(), 0);
     memory.times.resize_with(pool.members.len(), Rc::default);
-    if ask.tried.is_empty() {
+    if ask.tried.is_empty() && !pool.limited {
         return pick_among(pool, memory, &pool.candidates, clock);
     }
-    let fresh: Vec<usize> =
-        pool.candidates.iter().copied().filter(|index| !ask.tried.contains(index)).collect();
-    if fresh.is_empty() {
-        return pick_among(pool, memory, &pool.candidates, clock);
-    }
-    pick_among(pool, memory, &fresh, clock)
+    pick_among(pool, memory, &pool.available(ask.tried), clock)
 }
 
 fn pick_among(

@@ -1,0 +1,147 @@
+//! Where the next try of a request goes, and the wait for a place there.
+
+use std::{cell::OnceCell, rc::Rc, sync::Arc};
+
+use tokio::time::Instant;
+
+use crate::{
+    http::{
+        h1::{client::GivenUp, exchange::Bounds},
+        proxy::Exchange,
+        record::Record,
+        refusal::{self, Refusal},
+    },
+    pool::{
+        balance::Ask,
+        local::LocalPool,
+        place::{InFlight, NoPlace},
+        queue::Waiting,
+    },
+};
+
+/// Where a request is tried, and where it was.
+pub struct Course<'a> {
+    pub pool: &'a LocalPool,
+    /// Members of the pool, or `LEFT`.
+    pub tried: Vec<usize>,
+}
+
+/// A backend that was tried and has left the pool since: a try that counts, at no member.
+const LEFT: usize = usize::MAX;
+
+/// Why there is no place.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unplaced {
+    ClientGone,
+    /// Nobody is to blame but the pool: the request itself was fine.
+    Refused(Refusal),
+}
+
+/// The index of the member that takes the next try, and a place there.
+pub async fn find<'a>(
+    exchange: &mut Exchange<'a>,
+    record: &mut Record<'a>,
+    course: &mut Course<'a>,
+    bounds: &Bounds,
+) -> Result<(usize, InFlight<'a>), Unplaced> {
+    match course.pool.place(&Ask::after(&course.tried)) {
+        Ok(placed) => Ok(placed),
+        Err(NoPlace::NoneUp) => Err(none_up(exchange, course)),
+        // Boxed: every connection would carry its memory, and few ever wait.
+        Err(NoPlace::Full) => Box::pin(queue(exchange, record, course, bounds)).await,
+    }
+}
+
+fn none_up(exchange: &Exchange<'_>, course: &Course<'_>) -> Unplaced {
+    course.pool.pool.metrics.no_backend(exchange.local.slot);
+    Unplaced::Refused(refusal::NO_BACKEND)
+}
+
+/// Waits for a place behind others, for no longer than the pool allows one request in all.
+async fn queue<'a>(
+    exchange: &mut Exchange<'a>,
+    record: &mut Record<'a>,
+    course: &mut Course<'a>,
+    bounds: &Bounds,
+) -> Result<(usize, InFlight<'a>), Unplaced> {
+    let slot = exchange.local.slot;
+    let pool = &course.pool.pool;
+    let metrics = &pool.metrics;
+    let Ok(waiting) = course.pool.join_queue(&Ask::after(&course.tried)) else {
+        metrics.queue_full(slot);
+        return Err(Unplaced::Refused(refusal::QUEUE_FULL));
+    };
+    let begun = Instant::now();
+    let waited_before = record.queued.unwrap_or_default();
+    let until = begun + pool.config.queue.timeout.saturating_sub(waited_before);
+    let (deadline, late) = match bounds.whole() {
+        Some(whole) if whole < until => (whole, refusal::REQUEST_TIMEOUT),
+        _ => (until, refusal::QUEUE_TIMEOUT),
+    };
+    let placed = wait(exchange, course, waiting, deadline, late).await;
+    let waited = begun.elapsed();
+    record.pool = Some(&course.pool.pool);
+    record.queued = Some(waited_before + waited);
+    metrics.queued(slot, waited);
+    if placed.as_ref().is_err_and(|error| *error == Unplaced::Refused(refusal::QUEUE_TIMEOUT)) {
+        metrics.queue_timed_out(slot);
+    }
+    placed
+}
+
+async fn wait<'a>(
+    exchange: &mut Exchange<'a>,
+    course: &mut Course<'a>,
+    mut waiting: Waiting,
+    deadline: Instant,
+    late: Refusal,
+) -> Result<(usize, InFlight<'a>), Unplaced> {
+    loop {
+        let placed = course.pool.placed(&mut waiting);
+        match exchange.client.unless_gone(deadline, placed).await {
+            Ok(Some(placed)) => return Ok(placed),
+            Ok(None) => follow(exchange, course, &mut waiting)?,
+            Err(GivenUp::ClientGone) => return Err(Unplaced::ClientGone),
+            Err(GivenUp::Late) => return Err(Unplaced::Refused(late)),
+        }
+    }
+}
+
+/// The pool says something else than when the wait began: who has come up is waited for as well, and
+/// who is down or has left is waited for no more.
+fn follow<'a>(
+    exchange: &Exchange<'a>,
+    course: &mut Course<'a>,
+    waiting: &mut Waiting,
+) -> Result<(), Unplaced> {
+    let Some(next) = course.pool.successor() else {
+        return Ok(());
+    };
+    let place = |index: &usize| {
+        let backend = &course.pool.pool.members.get(*index)?.backend;
+        next.pool.members.iter().position(|member| Arc::ptr_eq(&member.backend, backend))
+    };
+    let tried: Vec<usize> = course.tried.iter().map(|it| place(it).unwrap_or(LEFT)).collect();
+    let wanted = next.pool.wanted(&tried);
+    if wanted.is_empty() {
+        return Err(none_up(exchange, course));
+    }
+    // Where a place was handed over at this very moment, it is used.
+    if waiting.want(wanted) {
+        *course = Course { pool: exchange.later.keep(next), tried };
+    }
+    Ok(())
+}
+
+/// Pools of later snapshots that a request has moved on to, kept for as long as it may need them.
+#[derive(Default)]
+pub struct LaterPools(OnceCell<Box<(Rc<LocalPool>, LaterPools)>>);
+
+impl LaterPools {
+    fn keep(&self, pool: Rc<LocalPool>) -> &LocalPool {
+        match self.0.get() {
+            Some(kept) => kept.1.keep(pool),
+            None => &self.0.get_or_init(|| Box::new((pool, LaterPools::default()))).0,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A place at a backend: at once, or after a wait for one.
+
+use std::{future::poll_fn, pin::pin, task::Poll};
+
+use crate::pool::{
+    backend::Backend,
+    balance::Ask,
+    local::LocalPool,
+    members::Pool,
+    queue::{Queue, QueueFull, Waiting},
+};
+
+/// One request under way at a backend, until it is dropped. It borrows: a count of references would
+/// be one more cache line that all workers write.
+pub struct InFlight<'a> {
+    backend: &'a Backend,
+    queue: &'a Queue,
+}
+
+impl<'a> InFlight<'a> {
+    /// At this member, whether or not it is full.
+    pub fn begin(pool: &'a Pool, index: usize) -> InFlight<'a> {
+        pool.members[index].backend.enter();
+        InFlight::counted(pool, index)
+    }
+
+    /// Of a request that is counted already.
+    fn counted(pool: &'a Pool, index: usize) -> InFlight<'a> {
+        InFlight { backend: &pool.members[index].backend, queue: &pool.queue }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if self.backend.leave() {
+            self.queue.freed(self.backend);
+        }
+    }
+}
+
+/// Why there is no place at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPlace {
+    /// No backend may be picked: there is nothing to wait for.
+    NoneUp,
+    /// All that may be picked are full, or others wait already.
+    Full,
+}
+
+impl LocalPool {
+    /// The index of the member that takes the next try, and a place there.
+    pub fn place(&self, ask: &Ask<'_>) -> Result<(usize, InFlight<'_>), NoPlace> {
+        if self.pool.limited {
+            return self.place_within_limits(ask);
+        }
+        let index = self.pick(ask).ok_or(NoPlace::NoneUp)?;
+        Ok((index, InFlight::begin(&self.pool, index)))
+    }
+
+    fn place_within_limits(&self, ask: &Ask<'_>) -> Result<(usize, InFlight<'_>), NoPlace> {
+        if self.pool.candidates.is_empty() {
+            return Err(NoPlace::NoneUp);
+        }
+        // Who waits goes first.
+        while self.pool.queue.length() == 0
+            && let Some(index) = self.pick(ask)
+        {
+            let member = self.member(index);
+            if member.backend.try_enter(member.most()) {
+                return Ok((index, InFlight::counted(&self.pool, index)));
+            }
+            // Another worker was faster: it is full now.
+        }
+        Err(NoPlace::Full)
+    }
+
+    /// Joins those that wait for a place.
+    pub fn join_queue(&self, ask: &Ask<'_>) -> Result<Waiting, QueueFull> {
+        self.pool.queue.join(self.pool.wanted(ask.tried), self.pool.config.queue.max)
+    }
+
+    /// Waits for a place. `None`: the pool has a successor, to be followed.
+    pub async fn placed(&self, waiting: &mut Waiting) -> Option<(usize, InFlight<'_>)> {
+        let mut succeeded = pin!(self.succeeded());
+        poll_fn(|context| {
+            if let Poll::Ready(index) = waiting.poll_place(context) {
+                return Poll::Ready(Some((index, InFlight::counted(&self.pool, index))));
+            }
+            succeeded.as_mut().poll(context).map(|()| None)
+        })
+        .await
+    }
+}
