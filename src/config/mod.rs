@@ -2,8 +2,8 @@
 //!
 //! - `model` what a configuration means; `default`, `words` its defaults and its words
 //! - `reader` tables and fields with their places; `value`, `name`, `network` what stands in them
-//! - `top`, `listener`, `tls`, `route`, `pool`, `health` a table each; `conditions`, `rewrite` parts of
-//!   a route;
+//! - `top`, `listener`, `tls`, `route`, `pool`, `health` a table each; `conditions`, `rewrite`,
+//!   `redirect` parts of a route; `template` a text with variables;
 //!   `whole` how they fit together
 //! - `diagnostic`, `excerpt`, `suggest` how an error is told
 //! - `diff`, `notes` two configurations compared, one looked at
@@ -21,9 +21,11 @@ pub mod network;
 mod notes;
 mod pool;
 mod reader;
+mod redirect;
 mod rewrite;
 mod route;
 mod suggest;
+mod template;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -45,6 +47,7 @@ pub use diagnostic::{Diagnostic, Errors, Place, Source};
 pub use diff::{Change, diff};
 pub use model::*;
 pub use notes::notes;
+pub use template::{Piece, Template, Variable};
 pub use words::Words;
 
 use reader::{Findings, Shape, Table};
@@ -121,7 +124,7 @@ static SHAPES: &[&Shape] = &[
     &tls::CERTIFICATE,
     &tls::HSTS,
     &route::ROUTE,
-    &route::REDIRECT,
+    &redirect::REDIRECT,
     &route::RESPOND,
     &pool::POOL,
     &pool::BACKEND,

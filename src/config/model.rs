@@ -5,7 +5,9 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::config::{conditions::Conditions, diagnostic::Place, network::Network};
+use crate::config::{
+    conditions::Conditions, diagnostic::Place, network::Network, template::Template,
+};
 
 /// One whole file, as meant.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,8 +173,8 @@ pub enum Action {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Redirect {
-    /// The value of Location.
-    pub to: String,
+    /// The value of Location: a URL, or a path of the same host.
+    pub to: Template,
     /// 301, 302, 303, 307 or 308.
     pub status: u16,
 }

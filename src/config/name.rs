@@ -152,34 +152,22 @@ pub(super) fn origin_form(text: &str) -> Result<&str, String> {
     if !text.starts_with('/') {
         return Err(r#"expected a path that begins with "/""#.to_owned());
     }
-    let visible = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-    if !visible || text.len() > LONGEST_PATH {
-        return Err(format!(
-            "expected at most {LONGEST_PATH} visible ASCII characters; write others as `%` and two hex digits"
-        ));
+    if text.contains('#') {
+        return Err(invisible());
     }
-    Ok(text)
+    visible(text)
 }
 
-/// The value of Location: an absolute URL or a path (RFC 9110, section 10.2.2).
-pub(super) fn location(text: &str) -> Result<&str, String> {
-    let lower = text.to_ascii_lowercase();
-    let absolute = ["http://", "https://"].iter().any(|scheme| {
-        lower.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
-    });
-    if !absolute && !text.starts_with('/') {
-        return Err(
-            r#"expected a URL such as "https://www.example.com/", or a path that begins with "/""#
-                .to_owned(),
-        );
-    }
+/// A path or a URL, as far as its bytes and its length go.
+pub(super) fn visible(text: &str) -> Result<&str, String> {
     let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
-    if !visible || text.len() > LONGEST_PATH {
-        return Err(format!(
-            "expected at most {LONGEST_PATH} visible ASCII characters; write others as `%` and two hex digits"
-        ));
-    }
-    Ok(text)
+    (visible && text.len() <= LONGEST_PATH).then_some(text).ok_or_else(invisible)
+}
+
+fn invisible() -> String {
+    format!(
+        "expected at most {LONGEST_PATH} visible ASCII characters; write others as `%` and two hex digits"
+    )
 }
 
 /// What is expected where an address has to stand.

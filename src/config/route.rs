@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{
     conditions::{self, Conditions},
     diagnostic::{Diagnostic, Place},
-    model::{Action, HostMatch, PathMatch, Redirect, Respond, Route},
+    model::{Action, HostMatch, PathMatch, Respond, Route},
     name,
     reader::{Field, Shape, Table},
-    rewrite,
+    redirect, rewrite,
 };
 
 pub(super) static ROUTE: Shape = Shape {
@@ -30,9 +30,6 @@ pub(super) static ROUTE: Shape = Shape {
         "respond",
     ],
 };
-
-pub(super) static REDIRECT: Shape =
-    Shape { name: "`redirect` of [[route]]", keys: &["to", "status"] };
 
 pub(super) static RESPOND: Shape =
     Shape { name: "`respond` of [[route]]", keys: &["status", "body", "content_type"] };
@@ -182,30 +179,9 @@ fn action(table: &Table<'_>) -> (Option<Action>, Option<(Arc<str>, Place)>) {
     let pool = pool.and_then(|field| reference(&field));
     let action = None
         .or_else(|| Some(Action::Pool(pool.as_ref()?.0.clone())))
-        .or_else(|| redirect(redirect_to.as_ref()?).map(Action::Redirect))
+        .or_else(|| redirect::read(redirect_to.as_ref()?).map(Action::Redirect))
         .or_else(|| respond(answer.as_ref()?).map(Action::Respond));
     (action, pool)
-}
-
-fn redirect(field: &Field<'_>) -> Option<Redirect> {
-    const FOUND: u16 = 302;
-    if !field.is_table() {
-        let to = field.judge(name::location(field.text()?))?.to_owned();
-        return Some(Redirect { to, status: FOUND });
-    }
-    let table = field.table(&REDIRECT)?;
-    let status = match table.field("status") {
-        None => Some(FOUND),
-        Some(field) => redirect_status(&field),
-    };
-    let to = table.required("to", r#"expected where to: to = "https://www.example.com/""#)?;
-    Some(Redirect { to: to.judge(name::location(to.text()?))?.to_owned(), status: status? })
-}
-
-fn redirect_status(field: &Field<'_>) -> Option<u16> {
-    let status = field.as_integer().and_then(|status| u16::try_from(status).ok());
-    let valid = status.filter(|status| matches!(status, 301 | 302 | 303 | 307 | 308));
-    field.judge(valid.ok_or("expected 301, 302, 303, 307 or 308".to_owned()))
 }
 
 fn respond(field: &Field<'_>) -> Option<Respond> {

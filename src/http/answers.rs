@@ -7,6 +7,7 @@ use crate::{
     http::{
         headers::{Inbound, end_response},
         refusal::{self, Refusal},
+        variables::Values,
     },
 };
 
@@ -56,8 +57,8 @@ impl Answer {
         Answer { status, content_type: "text/plain; charset=utf-8".to_owned(), lines, body }
     }
 
-    pub fn of_redirect(redirect: &Redirect) -> Answer {
-        Answer::redirect(redirect.status, redirect.to.as_bytes())
+    pub fn of_redirect(redirect: &Redirect, values: &Values<'_>) -> Answer {
+        Answer::redirect(redirect.status, &values.location(&redirect.to))
     }
 
     pub fn of_respond(respond: &Respond) -> Answer {

@@ -3,7 +3,7 @@
 //! Read `connection` (a request after the other), then `proxy` (the story of one) and
 //! `attempt` (one try at one backend). What decides is
 //! pure: `refusal` (the table of what is not let in), `target`, `route`, `conditions`, `rewrite`,
-//! `headers`, `answers`.
+//! `variables`, `headers`, `answers`.
 //! `site` and `door` are what a listener serves, `local` what a worker lends, `record` what is told
 //! when a request is over. `h1/` is HTTP/1 on the wire.
 
@@ -25,3 +25,4 @@ pub mod rewrite;
 pub mod route;
 pub mod site;
 pub mod target;
+pub mod variables;

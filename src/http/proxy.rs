@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use crate::{
+    config::Variable,
     http::{
         answers::Answer,
         attempt::Attempt,
@@ -23,6 +24,7 @@ use crate::{
         refusal::{self, Refusal},
         route::{self, Ambiguous, Route},
         target::{self, Target},
+        variables::Values,
     },
     message::{
         authority,
@@ -100,7 +102,11 @@ pub async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) ->
     record.route = Some(found.route);
     match &found.route.target {
         route::Target::Redirect(redirect) => {
-            give(exchange, record, &rules, &Answer::of_redirect(redirect)).await
+            if target.authority.is_empty() && redirect.to.names(Variable::Host) {
+                return refuse_last(exchange, record, refusal::NO_HOST).await;
+            }
+            let answer = Answer::of_redirect(redirect, &values(exchange, &target, record));
+            give(exchange, record, &rules, &answer).await
         }
         route::Target::Respond(respond) => {
             give(exchange, record, &rules, &Answer::of_respond(respond)).await
@@ -169,6 +175,12 @@ fn asked<'a>(exchange: &Exchange<'a>, target: &Target<'a>) -> Asked<'a> {
         fields: &exchange.request.fields,
         trusted: exchange.sender.trusted,
     }
+}
+
+/// What the variables of a route's templates stand for.
+fn values<'v>(exchange: &Exchange<'v>, target: &Target<'v>, record: &'v Record<'_>) -> Values<'v> {
+    let fields = &exchange.request.fields;
+    Values { sender: exchange.sender, target: *target, fields, request_id: &record.request_id }
 }
 
 /// Tries backends until one answers or none may be tried any more.

@@ -1,6 +1,7 @@
 //! Which requests go where.
 
 mod matches;
+mod redirects;
 mod rewrites;
 
 use crate::harness::{Client, Origin, Setup, get};

@@ -47,6 +47,27 @@ fn conditions_that_can_not_be() {
 
 #[test]
 #[rustfmt::skip]
+fn redirects_that_can_not_be() {
+    let route = |to: &str| format!("[[route]]\nredirect = \"{to}\"");
+    check(&[
+        (&route("https://{hots}/"), "15:12", "`https://{hots}/` is no value", "did you mean `{host}`?"),
+        (&route("https://{host/"), "15:12", "`https://{host/` is no value", "written twice"),
+        (&route("{host}/"), "15:12", "`{host}/` is no value", "a URL such as"),
+        (&route("{scheme}:/{host}/"), "15:12", "`{scheme}:/{host}/` is no value", "a URL such as"),
+        (&route("https://{path}"), "15:12", "`https://{path}` is no value", "a host behind the `//`"),
+        (&route("https:///{path}"), "15:12", "`https:///{path}` is no value", "a host behind the `//`"),
+        (&route("//{path}"), "15:12", "`//{path}` is no value", "a host behind the `//`"),
+        (&route("{scheme}://{query}"), "15:12", "`{scheme}://{query}`", "a host behind the `//`"),
+        (&route("https://a{request_id}/"), "15:12", "`https://a{request_id}/`", "`{request_id}` can't stand in the host"),
+        (&route("https://a.example/ {path}"), "15:12", "`https://a.example/ {path}`", "visible ASCII"),
+    ]);
+    for to in ["{path}", "/x{path}", "{path}{query}", "//cdn.example{path}", "HTTPS://a{query}", "/{{{client}"] {
+        assert_eq!(names(&route(to)).len(), 1, "{to}");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
 fn rewrites_that_can_not_be() {
     let route = |keys: &str| format!("[[route]]\npool = \"app\"\n{keys}");
     let redirect = |keys: &str| format!("[[route]]\nredirect = \"/\"\n{keys}");
