@@ -51,7 +51,7 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
     targets = read, refused, write, framing, route, round_robin, least_connections,
-        random_two_choices, least_time, chunked
+        random_two_choices, least_time, consistent_hash, chunked
 }
 criterion_main!(pure);
 
@@ -357,9 +357,26 @@ fn idle_and_busy(criterion: &mut Criterion, balance: &str) {
     group.finish();
 }
 
+/// By key alone; and bounded, where every backend is looked at: with 100 to 109 requests in flight at
+/// each, so that the key's own has room.
+fn consistent_hash(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("consistent-hash pick");
+    for count in POOL_SIZES {
+        let key = pool("consistent-hash", count);
+        pick(&mut group, BenchmarkId::new("key", count), &key);
+        let bounded = pool("consistent-hash\"\nhash = { bound = 1.25 }\n#", count);
+        let busy = |index| (0..100 + index * 7 % 10).map(move |_| index);
+        let in_flight: Vec<_> =
+            (0..count).flat_map(busy).map(|index| InFlight::begin(&bounded, index)).collect();
+        pick(&mut group, BenchmarkId::new("bounded", count), &bounded);
+        drop(in_flight);
+    }
+    group.finish();
+}
+
 fn pick(group: &mut BenchmarkGroup<'_, WallTime>, id: BenchmarkId, pool: &Pool) {
     let mut memory = Memory::default();
-    let ask = Ask::default();
+    let ask = Ask::default().with_key(Some(17));
     assert!(balance::pick(pool, &mut memory, &ask, Instant::now).is_some());
     for (number, time) in memory.times.iter().enumerate() {
         let mut known = time.get();

@@ -2,8 +2,8 @@
 //!
 //! - `model` what a configuration means; `default`, `words` its defaults and its words
 //! - `reader` tables and fields with their places; `value`, `name`, `network` what stands in them
-//! - `top`, `listener`, `tls`, `route`, `pool`, `health` a table each; `conditions`, `rewrite`,
-//!   `redirect` parts of a route; `template` a text with variables;
+//! - `top`, `listener`, `tls`, `route`, `pool`, `hash`, `health` a table each; `conditions`,
+//!   `rewrite`, `redirect` parts of a route; `template` a text with variables;
 //!   `whole` how they fit together
 //! - `diagnostic`, `excerpt`, `suggest` how an error is told
 //! - `diff`, `notes` two configurations compared, one looked at
@@ -13,6 +13,7 @@ mod default;
 mod diagnostic;
 mod diff;
 mod excerpt;
+mod hash;
 mod health;
 mod listener;
 mod model;
@@ -128,6 +129,7 @@ static SHAPES: &[&Shape] = &[
     &route::RESPOND,
     &pool::POOL,
     &pool::BACKEND,
+    &hash::HASH,
     &pool::PASSIVE,
     &pool::RETRY,
     &pool::TIMEOUTS,

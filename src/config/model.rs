@@ -192,6 +192,8 @@ pub struct Respond {
 pub struct Pool {
     pub name: Arc<str>,
     pub balance: Balance,
+    /// There is one where `balance` is a consistent hash, and only there.
+    pub hash: Option<Hash>,
     /// At least one; no address twice.
     pub backends: Vec<Backend>,
     /// Active probes. `None`: watched passively only.
@@ -221,6 +223,29 @@ pub enum Balance {
     LeastConnections,
     RandomTwoChoices,
     LeastTime,
+    /// With the pool's `hash`.
+    ConsistentHash,
+}
+
+/// What of a request leads it to a backend of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hash {
+    pub key: HashKey,
+    /// How many times its share of the requests in flight a backend may have before they overflow;
+    /// `None`: any number.
+    pub bound: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashKey {
+    /// The client's address.
+    Source,
+    /// Without the query.
+    Path,
+    /// The first field of that name.
+    Header(String),
+    /// The first cookie of that name.
+    Cookie(String),
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddr, ops::RangeInclusive, sync::Arc}
 
 use super::{
     diagnostic::{Diagnostic, Place},
-    health,
+    hash, health,
     listener::A_WAIT,
     model::{Backend, Balance, HostHeader, Passive, Pool, PoolTimeouts, Queue, Retry, WhenAllDown},
     name,
@@ -15,6 +15,7 @@ pub(super) static POOL: Shape = Shape {
     name: "[pool.NAME]",
     keys: &[
         "balance",
+        "hash",
         "backends",
         "health",
         "passive",
@@ -56,9 +57,11 @@ pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
         let message = format!("`{}` is no name for a pool", field.key);
         table.findings().add(Diagnostic::at(field.key_place, message).help(expected));
     }
+    let balance = table.word("balance", Balance::RoundRobin);
     Some(Pool {
         name: Arc::from(field.key),
-        balance: table.word("balance", Balance::RoundRobin),
+        balance,
+        hash: hash::read(&table, balance),
         backends: backends(&table),
         health: table.field("health").and_then(|field| health::read(&field)),
         passive: passive(&table),

@@ -209,6 +209,13 @@ impl<'a> Field<'a> {
         i128::from_str_radix(number.as_str(), number.radix()).ok()
     }
 
+    /// Of a number with or without a point.
+    pub fn as_number(&self) -> Option<f64> {
+        let number =
+            self.value.get_ref().as_float().and_then(|number| number.as_str().parse().ok());
+        number.or_else(|| self.as_integer().map(|number| number as f64))
+    }
+
     pub fn as_boolean(&self) -> Option<bool> {
         self.value.get_ref().as_bool()
     }

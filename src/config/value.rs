@@ -32,6 +32,12 @@ impl<'a> Field<'a> {
         )
     }
 
+    pub fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let within = self.as_number().filter(|number| range.contains(number));
+        let expected = || format!("expected a number from {} to {}", range.start(), range.end());
+        self.judge(within.ok_or_else(expected))
+    }
+
     pub fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
         let text = self.as_text().unwrap_or_default();
         self.judge(parse_duration(text).and_then(|duration| {

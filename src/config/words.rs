@@ -18,6 +18,7 @@ impl Words for Balance {
         ("least-connections", Balance::LeastConnections),
         ("random-two-choices", Balance::RandomTwoChoices),
         ("least-time", Balance::LeastTime),
+        ("consistent-hash", Balance::ConsistentHash),
     ];
 }
 

@@ -3,7 +3,7 @@
 //! Read `connection` (a request after the other), then `proxy` (the story of one) and
 //! `attempt` (one try at one backend). What decides is
 //! pure: `refusal` (the table of what is not let in), `target`, `route`, `conditions`, `rewrite`,
-//! `variables`, `headers`, `answers`.
+//! `variables`, `key`, `headers`, `answers`.
 //! `site` and `door` are what a listener serves, `local` what a worker lends, `record` what is told
 //! when a request is over. `h1/` is HTTP/1 on the wire.
 
@@ -14,6 +14,7 @@ pub mod connection;
 pub mod door;
 pub mod h1;
 pub mod headers;
+pub mod key;
 pub mod local;
 pub mod place;
 pub mod proxy;

@@ -24,6 +24,14 @@ pub struct Course<'a> {
     pub pool: &'a LocalPool,
     /// Members of the pool, or `LEFT`.
     pub tried: Vec<usize>,
+    /// Of a consistent hash.
+    pub key: Option<u64>,
+}
+
+impl Course<'_> {
+    fn ask(&self) -> Ask<'_> {
+        Ask::after(&self.tried).with_key(self.key)
+    }
 }
 
 /// A backend that was tried and has left the pool since: a try that counts, at no member.
@@ -44,7 +52,7 @@ pub async fn find<'a>(
     course: &mut Course<'a>,
     bounds: &Bounds,
 ) -> Result<(usize, InFlight<'a>), Unplaced> {
-    match course.pool.place(&Ask::after(&course.tried)) {
+    match course.pool.place(&course.ask()) {
         Ok(placed) => Ok(placed),
         Err(NoPlace::NoneUp) => Err(none_up(exchange, course)),
         // Boxed: every connection would carry its memory, and few ever wait.
@@ -67,7 +75,7 @@ async fn queue<'a>(
     let slot = exchange.local.slot;
     let pool = &course.pool.pool;
     let metrics = &pool.metrics;
-    let Ok(waiting) = course.pool.join_queue(&Ask::after(&course.tried)) else {
+    let Ok(waiting) = course.pool.join_queue(&course.ask()) else {
         metrics.queue_full(slot);
         return Err(Unplaced::Refused(refusal::QUEUE_FULL));
     };
@@ -128,7 +136,7 @@ fn follow<'a>(
     }
     // Where a place was handed over at this very moment, it is used.
     if waiting.want(wanted) {
-        *course = Course { pool: exchange.later.keep(next), tried };
+        *course = Course { pool: exchange.later.keep(next), tried, ..*course };
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::{
             rules::{self, RequestRules},
         },
         headers::{self, Connection, Inbound, Sender},
+        key,
         local::Local,
         place::{self, Course, LaterPools, Unplaced},
         record::Record,
@@ -202,7 +203,8 @@ async fn forward<'a>(
         Err(NoRequest::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
     };
     pool.count_request();
-    let mut course = Course { pool, tried: Vec::new() };
+    let key = pool.pool.config.hash.as_ref().and_then(|by| key::key(by, &keyed(exchange, target)));
+    let mut course = Course { pool, tried: Vec::new(), key };
     loop {
         let placed = place::find(exchange, record, &mut course, &bounds).await;
         let (index, _in_flight) = match placed {
@@ -239,6 +241,15 @@ async fn forward<'a>(
                 }
             }
         }
+    }
+}
+
+fn keyed<'a>(exchange: &Exchange<'a>, target: &Target<'a>) -> key::Asked<'a> {
+    key::Asked {
+        sender: exchange.sender,
+        trusted_proxies: &exchange.serving.site.trusted_proxies,
+        path: target.path,
+        fields: &exchange.request.fields,
     }
 }
 

@@ -32,6 +32,8 @@ struct Kept {
 /// One pool, as one worker sees it.
 pub struct LocalPool {
     pub pool: Arc<Pool>,
+    /// Which cell of every count is this worker's.
+    slot: usize,
     memory: RefCell<Memory>,
     budget: Rc<RefCell<Budget>>,
     /// In the order of `pool.members`.
@@ -48,7 +50,7 @@ struct Succession {
 
 impl LocalPool {
     /// Takes over from `previous`, by backend: turns, budget and idle connections of what stays.
-    pub fn new(pool: Arc<Pool>, previous: Option<&LocalPool>) -> Rc<LocalPool> {
+    pub fn new(pool: Arc<Pool>, slot: usize, previous: Option<&LocalPool>) -> Rc<LocalPool> {
         let mut kept = previous.map(LocalPool::kept).unwrap_or_default();
         let (mut memory, mut idle) = (Memory::default(), Vec::new());
         for member in &pool.members {
@@ -69,7 +71,7 @@ impl LocalPool {
         budget.borrow_mut().set_share(pool.config.retry.budget);
         let memory = RefCell::new(memory);
         let succession = previous.map(|previous| previous.succession.clone()).unwrap_or_default();
-        let local = Rc::new(LocalPool { pool, memory, budget, idle, succession });
+        let local = Rc::new(LocalPool { pool, slot, memory, budget, idle, succession });
         local.succession.current.replace(Rc::downgrade(&local));
         if previous.is_some_and(|previous| !Arc::ptr_eq(&previous.pool, &local.pool)) {
             local.succession.bell.notify_waiters();
@@ -109,7 +111,12 @@ impl LocalPool {
 
     /// The index of the member that takes the next try.
     pub fn pick(&self, ask: &Ask<'_>) -> Option<usize> {
-        balance::pick(&self.pool, &mut self.memory.borrow_mut(), ask, Instant::now)
+        let mut memory = self.memory.borrow_mut();
+        let pick = balance::pick(&self.pool, &mut memory, ask, Instant::now)?;
+        if let (Some(by), []) = (pick.by, ask.tried) {
+            self.pool.metrics.picked(self.slot, by);
+        }
+        Some(pick.index)
     }
 
     /// The member at `index` answered well; its answer began so long after it was asked.

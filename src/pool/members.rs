@@ -7,6 +7,7 @@ use crate::{
     observe::metrics::PoolMetrics,
     pool::{
         backend::{Backend, Verdict},
+        balance::consistent_hash,
         queue::{Queue, Wanted},
         release::Deployed,
     },
@@ -25,6 +26,8 @@ pub struct Pool {
     pub limited: bool,
     /// The very same in each snapshot in which this pool stands.
     pub queue: Arc<Queue>,
+    /// Of the members' lots, in their order; empty where the balance draws none.
+    pub seeds: Vec<u64>,
     pub metrics: Arc<PoolMetrics>,
 }
 
@@ -47,8 +50,13 @@ impl Pool {
         let candidates = candidates(&members, config.when_all_down);
         let weights = candidates.iter().map(|&index| members[index].weight);
         let heaviest = weights.max().unwrap_or(1);
+        let seeds = match &config.hash {
+            Some(_) => members.iter().map(seed).collect(),
+            None => Vec::new(),
+        };
         let limited = members.iter().any(|member| member.max_requests.is_some());
-        Pool { config, members, candidates, heaviest, limited, queue: Arc::default(), metrics }
+        let queue = Arc::default();
+        Pool { config, members, candidates, heaviest, limited, seeds, queue, metrics }
     }
 
     /// With the queue of the snapshot before, where the pool stood in it: who waits goes on waiting.
@@ -92,6 +100,11 @@ impl Member {
     pub fn most(&self) -> usize {
         self.max_requests.unwrap_or(usize::MAX)
     }
+}
+
+/// Of the address alone: another pool of the same backends leads the same keys the same way.
+fn seed(member: &Member) -> u64 {
+    consistent_hash::hash(member.backend.address().to_string().as_bytes())
 }
 
 fn candidates(members: &[Member], when_all_down: WhenAllDown) -> Vec<usize> {

@@ -83,7 +83,7 @@ impl Floor {
         let mut previous: HashMap<Arc<str>, &LocalPool> =
             self.pools.iter().map(|pool| (name(pool), &**pool)).collect();
         let take = |pool: &Arc<crate::pool::members::Pool>| {
-            LocalPool::new(pool.clone(), previous.remove(&pool.config.name))
+            LocalPool::new(pool.clone(), self.index, previous.remove(&pool.config.name))
         };
         let pools: Vec<Rc<LocalPool>> = snapshot.pools.iter().map(take).collect();
         previous.into_values().for_each(LocalPool::retire);

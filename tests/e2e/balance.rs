@@ -203,6 +203,139 @@ fn least_time_does_not_take_fast_failures_for_speed() {
     assert!(share(&picks, "failed") <= 1, "{picks:?}");
 }
 
+/// Three backends, and a pool's `hash`.
+const HASHED: &str = r#"
+    workers = 2
+    [listener.web]
+    bind = ["$web"]
+    trusted_proxies = ["127.0.0.1"]
+    [[route]]
+    pool = "app"
+    [pool.app]
+    balance = "consistent-hash"
+    hash = $hash
+    backends = ["$a", "$b", "$c"]
+    health = { type = "tcp", interval = "100ms", rise = 1, fall = 1 }
+"#;
+
+fn hashed(hash: &str, origins: &[Origin; 3]) -> Daemon {
+    Setup::of(HASHED)
+        .with("hash", hash)
+        .with("a", origins[0].address())
+        .with("b", origins[1].address())
+        .with("c", origins[2].address())
+        .start()
+}
+
+/// Who answers requests that differ by their number alone, each on a connection of its own.
+fn places(daemon: &Daemon, request: impl Fn(usize) -> String) -> Vec<String> {
+    let place = |number| {
+        let mut client = Client::connect(daemon.address("web"));
+        client.send(request(number));
+        client.answer().text()
+    };
+    (0..60).map(place).collect()
+}
+
+#[test]
+fn a_path_has_a_backend_of_its_own_and_moves_only_with_it() {
+    let origins = ["a", "b", "c"].map(Origin::answering);
+    let daemon = hashed("{ by = \"path\" }", &origins);
+    let ask = |number| request(&format!("/item/{number}?{}", fastrand::u32(..)));
+    let before = places(&daemon, ask);
+    for body in ["a", "b", "c"] {
+        // Five standard deviations around twenty.
+        assert!((2..40).contains(&share(&before, body)), "{before:?}");
+    }
+    assert_eq!(places(&daemon, ask), before);
+
+    origins[1].stop();
+    daemon.wait_for_metric("equipoise_backend_up", &[], 2.0);
+    let without = places(&daemon, ask);
+    for (before, without) in before.iter().zip(&without) {
+        assert!(before == without || before == "b", "{before} moved to {without}");
+    }
+    assert_eq!(share(&without, "b"), 0);
+
+    origins[1].restart();
+    daemon.wait_for_metric("equipoise_backend_up", &[], 3.0);
+    assert_eq!(places(&daemon, ask), before);
+    let keyed = daemon.metric("equipoise_pool_picks_total", &[("by", "key")]);
+    assert_eq!(keyed, 240.0);
+}
+
+#[test]
+fn keys_lead_the_same_way_after_a_restart() {
+    let origins = ["a", "b", "c"].map(Origin::answering);
+    let ask = |number| request(&format!("/item/{number}"));
+    let first = places(&hashed("{ by = \"path\" }", &origins), ask);
+    assert_eq!(places(&hashed("{ by = \"path\" }", &origins), ask), first);
+}
+
+#[test]
+fn a_header_or_a_cookie_leads_to_a_backend_and_without_one_it_is_turns() {
+    for (hash, line) in
+        [("{ header = \"X-User\" }", "X-User: "), ("{ cookie = \"u\" }", "Cookie: u=")]
+    {
+        let origins = ["a", "b", "c"].map(Origin::answering);
+        let daemon = hashed(hash, &origins);
+        let ask = |number| {
+            format!("GET /{} HTTP/1.1\r\nHost: x\r\n{line}{number}\r\n\r\n", fastrand::u8(..))
+        };
+        let first = places(&daemon, ask);
+        assert!(["a", "b", "c"].iter().all(|body| share(&first, body) >= 2), "{first:?}");
+        assert_eq!(places(&daemon, ask), first, "{hash}");
+        let mut client = Client::connect(daemon.address("web"));
+        let turns: Vec<String> = (0..9).map(|_| client.get("/").text()).collect();
+        assert!(["a", "b", "c"].iter().all(|body| share(&turns, body) == 3), "{turns:?}");
+        daemon.wait_for_metric("equipoise_pool_picks_total", &[("by", "no-key")], 9.0);
+    }
+}
+
+#[test]
+fn a_client_has_a_backend_behind_a_proxy_too() {
+    let origins = ["a", "b", "c"].map(Origin::answering);
+    let daemon = hashed("{}", &origins);
+    let plain = places(&daemon, |_| request("/"));
+    assert_eq!(share(&plain, &plain[0]), plain.len(), "all come from one address");
+    let ask =
+        |number| format!("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.{number}\r\n\r\n");
+    let first = places(&daemon, ask);
+    assert!(["a", "b", "c"].iter().all(|body| share(&first, body) >= 2), "{first:?}");
+    assert_eq!(places(&daemon, ask), first);
+}
+
+#[test]
+fn a_key_that_everybody_wants_overflows_within_its_bound() {
+    let release = Arc::new(AtomicBool::new(false));
+    let origins = ["a", "b", "c"].map(|body| {
+        let gate = Arc::clone(&release);
+        Origin::start(move |peer| {
+            while peer.request().is_some() {
+                wait_until(DEADLINE, "the gate", || gate.load(Ordering::SeqCst));
+                peer.answer(200, body);
+            }
+        })
+    });
+    let daemon = hashed("{ by = \"path\", bound = 1.25 }", &origins);
+    let mut held = Vec::new();
+    for number in 1..=24 {
+        let mut client = Client::connect(daemon.address("web"));
+        client.send(request("/the/one"));
+        held.push(client);
+        wait_until(DEADLINE, "it to be under way", || {
+            origins.iter().map(Origin::requests).sum::<usize>() == number
+        });
+    }
+    // A quarter more than eight.
+    let most = origins.iter().map(Origin::requests).max();
+    assert_eq!(most, Some(10));
+    assert_eq!(daemon.metric("equipoise_pool_picks_total", &[("by", "key")]), 10.0);
+    assert_eq!(daemon.metric("equipoise_pool_picks_total", &[("by", "overflow")]), 14.0);
+    release.store(true, Ordering::SeqCst);
+    assert!(held.iter_mut().all(|client| client.answer().status == 200));
+}
+
 #[test]
 fn a_backup_answers_only_while_the_others_are_down() {
     let main = Origin::answering("main");

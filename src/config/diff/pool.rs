@@ -4,8 +4,8 @@ use super::{Changes, or_none};
 use crate::{
     config::{
         model::{
-            Backend, Health, HostHeader, HttpProbe, Passive, Pool, PoolTimeouts, ProbeKind, Queue,
-            ReleaseSource, Retry,
+            Backend, Hash, HashKey, Health, HostHeader, HttpProbe, Passive, Pool, PoolTimeouts,
+            ProbeKind, Queue, ReleaseSource, Retry,
         },
         words::Words,
     },
@@ -16,6 +16,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
     let Pool {
         name: _,
         balance,
+        hash,
         backends,
         health: old_health,
         passive: old_passive,
@@ -27,6 +28,11 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         queue: old_queue,
     } = old;
     changes.value("balance", balance.word(), new.balance.word());
+    changes.value(
+        "hash",
+        or_none(hash.as_ref().map(hash_text)),
+        or_none(new.hash.as_ref().map(hash_text)),
+    );
     for (old, new) in changes.by_key("", backends, &new.backends, |backend| backend.address) {
         let Backend { address, weight, backup, max_requests } = old;
         changes.value(&format!("{address} weight"), weight, new.weight);
@@ -43,6 +49,19 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
     changes.value("max_idle", max_idle, new.max_idle);
     changes.value("host_header", host_header(old_host_header), host_header(&new.host_header));
     queue(changes, old_queue, &new.queue);
+}
+
+fn hash_text(hash: &Hash) -> String {
+    let key = match &hash.key {
+        HashKey::Source => "source".to_owned(),
+        HashKey::Path => "path".to_owned(),
+        HashKey::Header(name) => format!("header {name}"),
+        HashKey::Cookie(name) => format!("cookie {name}"),
+    };
+    match hash.bound {
+        Some(bound) => format!("{key} bound {bound}"),
+        None => key,
+    }
 }
 
 fn health(changes: &mut Changes, old: Option<&Health>, new: Option<&Health>) {

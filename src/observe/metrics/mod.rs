@@ -25,7 +25,7 @@ use prometheus::proto::MetricFamily;
 pub use control::{CertificateExpiry, ControlMetrics, GenerationAlive};
 pub use family::{Family, encode};
 pub use listener::{Handshake, ListenerMetrics, Refusal};
-pub use pool::{BackendMetrics, PoolMetrics};
+pub use pool::{BackendMetrics, PickedBy, PoolMetrics};
 pub use route::RouteMetrics;
 
 use crate::observe::{
@@ -176,7 +176,7 @@ impl Metrics {
         families.into_families()
     }
 
-    fn pool_families(&self) -> [Family; 6] {
+    fn pool_families(&self) -> [Family; 7] {
         let mut families = PoolFamilies::new();
         for (name, pool) in self.pools.all() {
             families.add(&name, &pool);

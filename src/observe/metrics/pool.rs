@@ -20,6 +20,30 @@ struct PoolCells {
     queue_full: Tally,
     queue_timeouts: Tally,
     queued: Durations,
+    picked: [Tally; PickedBy::ALL.len()],
+}
+
+/// What of a request led it to a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PickedBy {
+    /// Its key led to the key's own backend.
+    Key,
+    /// Its key's own backend had all that the bound allows.
+    Overflow,
+    /// It had no key, and was balanced in turn.
+    NoKey,
+}
+
+impl PickedBy {
+    pub const ALL: [PickedBy; 3] = [PickedBy::Key, PickedBy::Overflow, PickedBy::NoKey];
+
+    fn word(self) -> &'static str {
+        match self {
+            PickedBy::Key => "key",
+            PickedBy::Overflow => "overflow",
+            PickedBy::NoKey => "no-key",
+        }
+    }
 }
 
 impl PoolMetrics {
@@ -55,6 +79,11 @@ impl PoolMetrics {
     /// A request has waited for a place at a backend, whatever came of it.
     pub fn queued(&self, slot: usize, waited: Duration) {
         self.slots.slot(slot).queued.observe(waited);
+    }
+
+    /// A backend was picked by something of the request's own.
+    pub fn picked(&self, slot: usize, by: PickedBy) {
+        self.slots.slot(slot).picked[by as usize].add(1);
     }
 }
 
@@ -142,6 +171,7 @@ pub(super) struct PoolFamilies {
     queue_full: Family,
     queue_timeouts: Family,
     queued: Family,
+    picked: Family,
 }
 
 impl PoolFamilies {
@@ -171,6 +201,10 @@ impl PoolFamilies {
                 "equipoise_pool_queue_seconds",
                 "How long requests waited for a place at a backend.",
             ),
+            picked: Family::counter(
+                "equipoise_pool_picks_total",
+                "Requests that something of their own led to a backend, by what it was.",
+            ),
         }
     }
 
@@ -183,9 +217,13 @@ impl PoolFamilies {
         self.queue_full.add(&[label], slots.sum(|cells| &cells.queue_full) as f64);
         self.queue_timeouts.add(&[label], slots.sum(|cells| &cells.queue_timeouts) as f64);
         self.queued.add_durations(&[label], &slots.durations(|cells| &cells.queued));
+        for by in PickedBy::ALL {
+            let count = slots.sum(|cells| &cells.picked[by as usize]);
+            self.picked.add(&[label, ("by", by.word())], count as f64);
+        }
     }
 
-    pub(super) fn into_families(self) -> [Family; 6] {
+    pub(super) fn into_families(self) -> [Family; 7] {
         [
             self.retries,
             self.retries_refused,
@@ -193,6 +231,7 @@ impl PoolFamilies {
             self.queue_full,
             self.queue_timeouts,
             self.queued,
+            self.picked,
         ]
     }
 }

@@ -1,18 +1,24 @@
 //! Which backend takes the next request: one algorithm a file, each pure.
 
+pub mod consistent_hash;
 pub mod least_connections;
 pub mod least_time;
 pub mod random_two_choices;
 pub mod round_robin;
 
-use std::{cell::Cell, rc::Rc, time::Instant};
+use std::{borrow::Cow, cell::Cell, rc::Rc, time::Instant};
 
 use fastrand::Rng;
 
 use crate::{
     config::Balance,
+    observe::metrics::PickedBy,
     pool::{
-        balance::{least_time::Estimate, random_two_choices::Urn},
+        balance::{
+            consistent_hash::{Lots, Place},
+            least_time::Estimate,
+            random_two_choices::Urn,
+        },
         members::{Member, Pool},
     },
 };
@@ -32,51 +38,89 @@ pub struct Memory {
 pub struct Ask<'a> {
     /// Members that this request was tried at: picked again only when every candidate was tried.
     pub tried: &'a [usize],
+    /// Of a consistent hash; `None`: the request has none, or none is asked for.
+    pub key: Option<u64>,
 }
 
 impl<'a> Ask<'a> {
     /// One more try, after those at `tried`.
     pub fn after(tried: &'a [usize]) -> Ask<'a> {
-        Ask { tried }
+        Ask { tried, ..Ask::default() }
+    }
+
+    pub fn with_key(self, key: Option<u64>) -> Ask<'a> {
+        Ask { key, ..self }
     }
 }
 
-/// The index of the member that takes the next request; `None` when no one may be picked, or all
-/// that may be are full. The clock is read only by what balances by time.
+/// Who takes the next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// Of the member.
+    pub index: usize,
+    /// What of the request led there, where anything of it counts.
+    pub by: Option<PickedBy>,
+}
+
+/// The member that takes the next request; `None` when no one may be picked, or all that
+/// may be are full. The clock is read only by what balances by time.
 pub fn pick(
     pool: &Pool,
     memory: &mut Memory,
     ask: &Ask<'_>,
     clock: impl Fn() -> Instant,
-) -> Option<usize> {
-    memory.credits.resize(pool.members.len(), 0);
-    memory.times.resize_with(pool.members.len(), Rc::default);
-    if ask.tried.is_empty() && !pool.limited {
-        return pick_among(pool, memory, &pool.candidates, clock);
-    }
-    pick_among(pool, memory, &pool.available(ask.tried), clock)
-}
-
-fn pick_among(
-    pool: &Pool,
-    memory: &mut Memory,
-    candidates: &[usize],
-    clock: impl Fn() -> Instant,
-) -> Option<usize> {
+) -> Option<Pick> {
+    let candidates: &[usize] = &available(pool, ask);
     let members: &[Member] = &pool.members;
+    memory.credits.resize(members.len(), 0);
+    memory.times.resize_with(members.len(), Rc::default);
     let weight = |index: usize| members[index].weight;
     let in_flight = |index: usize| members[index].backend.in_flight();
     let urn = || Urn { candidates, weight, heaviest: pool.heaviest };
     let Memory { credits, times, random } = memory;
-    match pool.config.balance {
-        Balance::RoundRobin => round_robin::pick(candidates, weight, credits),
+    let index = match pool.config.balance {
+        Balance::RoundRobin => round_robin::pick(candidates, weight, credits)?,
         Balance::LeastConnections => {
-            least_connections::pick(candidates, weight, in_flight, credits)
+            least_connections::pick(candidates, weight, in_flight, credits)?
         }
-        Balance::RandomTwoChoices => random_two_choices::pick(&urn(), in_flight, random),
+        Balance::RandomTwoChoices => random_two_choices::pick(&urn(), in_flight, random)?,
         Balance::LeastTime => {
             let now = clock();
-            least_time::pick(&urn(), in_flight, |index| times[index].get().at(now), random)
+            least_time::pick(&urn(), in_flight, |index| times[index].get().at(now), random)?
         }
+        Balance::ConsistentHash => {
+            let Some(key) = ask.key else {
+                let index = round_robin::pick(candidates, weight, credits)?;
+                return Some(Pick { index, by: Some(PickedBy::NoKey) });
+            };
+            let lots = Lots { candidates, seed: |index| pool.seeds[index], weight };
+            return by_key(pool, &lots, key, in_flight);
+        }
+    };
+    Some(Pick { index, by: None })
+}
+
+fn by_key(
+    pool: &Pool,
+    lots: &Lots<'_, impl Fn(usize) -> u64, impl Fn(usize) -> u32>,
+    key: u64,
+    in_flight: impl Fn(usize) -> usize,
+) -> Option<Pick> {
+    let bound = pool.config.hash.as_ref().and_then(|hash| hash.bound);
+    let place = match bound {
+        Some(bound) => lots.pick_bounded(key, bound, in_flight)?,
+        None => lots.pick(key)?,
+    };
+    Some(match place {
+        Place::Own(index) => Pick { index, by: Some(PickedBy::Key) },
+        Place::Overflow(index) => Pick { index, by: Some(PickedBy::Overflow) },
+    })
+}
+
+/// Who may take the request now.
+fn available<'a>(pool: &'a Pool, ask: &Ask<'_>) -> Cow<'a, [usize]> {
+    if ask.tried.is_empty() && !pool.limited {
+        return Cow::Borrowed(&pool.candidates);
     }
+    Cow::Owned(pool.available(ask.tried))
 }
