@@ -63,6 +63,9 @@ const LIMITS: Limits = Limits {
     max_headers: 100,
     max_body: 100 << 20,
     max_requests: 100_000,
+    max_streams: 128,
+    max_control_frames: 2_000,
+    max_resets: 500,
 };
 
 const SMALL: &str = "GET /small HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";
@@ -221,6 +224,7 @@ fn write_request(
         target: &target,
         host: target.authority,
         framing: Framing::Empty,
+        takes_trailers: false,
         expects_continue: false,
         sender,
         request_id: "0123456789abcdef0123456789abcdef",

@@ -117,6 +117,7 @@ fn site(
         redirect_https: listener.redirect_https,
         hsts: listener.hsts.as_ref().map(hsts_value),
         trusted_proxies: listener.trusted_proxies.clone(),
+        versions: listener.versions,
         limits: listener.limits,
         timeouts: listener.timeouts,
         router: router(config, listener, metrics),

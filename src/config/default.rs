@@ -13,6 +13,9 @@ impl Default for Limits {
             max_headers: 100,
             max_body: 100 << 20,
             max_requests: 100_000,
+            max_streams: 128,
+            max_control_frames: 2_000,
+            max_resets: 500,
         }
     }
 }

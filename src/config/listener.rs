@@ -4,7 +4,7 @@ use std::{net::SocketAddr, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use super::{
     diagnostic::{Diagnostic, Place},
-    model::{Limits, Listener, ListenerTimeouts},
+    model::{Limits, Listener, ListenerTimeouts, Protocol, Versions},
     name,
     network::Network,
     reader::{Field, Shape, Table},
@@ -17,6 +17,7 @@ pub(super) static LISTENER: Shape = Shape {
         "bind",
         "certificates",
         "min_tls",
+        "protocols",
         "redirect",
         "hsts",
         "trusted_proxies",
@@ -36,6 +37,9 @@ pub(super) static LIMITS: Shape = Shape {
         "max_headers",
         "max_body",
         "max_requests",
+        "max_streams",
+        "max_control_frames",
+        "max_resets",
     ],
 };
 
@@ -69,7 +73,8 @@ pub(super) fn read(field: &Field<'_>) -> Option<WrittenListener> {
         table.findings().add(diagnostic);
     }
     let binds = binds(&table);
-    let tls = tls::read(&table);
+    let versions = versions(&table);
+    let tls = tls::read(&table, versions);
     let redirect = redirect(&table);
     let hsts = tls::hsts(&table);
     if redirect.is_some()
@@ -84,6 +89,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<WrittenListener> {
         name: Arc::from(field.key),
         bind: binds.iter().map(|(address, _)| *address).collect(),
         tls,
+        versions,
         redirect_https: redirect.as_ref().map(|redirect| redirect.port.unwrap_or(HTTPS_PORT)),
         hsts,
         trusted_proxies: trusted_proxies(&table),
@@ -115,6 +121,25 @@ fn bind(item: &Field<'_>) -> Option<(SocketAddr, Place)> {
     let text = item.judge(item.as_text().ok_or_else(|| name::NO_ADDRESS.to_owned()))?;
     let address = item.judge(name::address(text))?;
     Some((address, item.place()))
+}
+
+fn versions(table: &Table<'_>) -> Versions {
+    let Some(field) = table.field("protocols") else {
+        return Versions::Both;
+    };
+    let items = field.as_items().unwrap_or_else(|| vec![field.again()]);
+    let spoken: Vec<Protocol> = items.iter().filter_map(Field::word).collect();
+    match (spoken.contains(&Protocol::Http1), spoken.contains(&Protocol::H2)) {
+        (true, false) => Versions::Http1,
+        (false, true) => Versions::Http2,
+        (true, true) => Versions::Both,
+        (false, false) => {
+            if items.is_empty() {
+                field.fail("`protocols` is empty", r#"expected ["h2", "http/1.1"] or one of them"#);
+            }
+            Versions::Both
+        }
+    }
 }
 
 fn redirect(table: &Table<'_>) -> Option<WrittenRedirect> {
@@ -154,6 +179,9 @@ fn limits(listener: &Table<'_>) -> Limits {
         max_headers,
         max_body,
         max_requests,
+        max_streams,
+        max_control_frames,
+        max_resets,
     } = Limits::default();
     Limits {
         max_request_line: bytes(&table, "max_request_line", 64..=64 << 10, max_request_line),
@@ -162,6 +190,9 @@ fn limits(listener: &Table<'_>) -> Limits {
         max_headers: table.integer("max_headers", 1..=256, max_headers),
         max_body: table.size("max_body", 0..=1 << 50, max_body),
         max_requests: table.integer("max_requests", 1..=1_000_000_000, max_requests),
+        max_streams: table.integer("max_streams", 1..=65_536, max_streams),
+        max_control_frames: table.integer("max_control_frames", 1..=1_000_000, max_control_frames),
+        max_resets: table.integer("max_resets", 1..=1_000_000, max_resets),
     }
 }
 

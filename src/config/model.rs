@@ -33,6 +33,8 @@ pub struct Listener {
     pub bind: Vec<SocketAddr>,
     /// `None`: plain HTTP.
     pub tls: Option<Tls>,
+    /// What clients may speak.
+    pub versions: Versions,
     /// Every request is answered with a redirect to HTTPS on this port.
     pub redirect_https: Option<u16>,
     pub hsts: Option<Hsts>,
@@ -46,12 +48,33 @@ pub struct Listener {
     pub timeouts: ListenerTimeouts,
 }
 
+/// The versions of HTTP that clients may speak. HTTP/2 comes by ALPN over TLS, and with prior
+/// knowledge without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    Both,
+    Http1,
+    Http2,
+}
+
+impl Versions {
+    pub fn has_http1(self) -> bool {
+        self != Versions::Http2
+    }
+
+    pub fn has_http2(self) -> bool {
+        self != Versions::Http1
+    }
+}
+
 /// The certificates of a TLS listener.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tls {
     pub certificates: Vec<Certificate>,
     /// The lowest version spoken.
     pub min_version: TlsVersion,
+    /// The listener's: what ALPN offers.
+    pub versions: Versions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +121,12 @@ pub struct Limits {
     pub max_body: u64,
     /// Requests on one connection; the last is answered with `Connection: close`.
     pub max_requests: u64,
+    /// Streams open at once on one HTTP/2 connection.
+    pub max_streams: u32,
+    /// HTTP/2 frames that carry nothing, before a client has earned more of them.
+    pub max_control_frames: u64,
+    /// HTTP/2 streams that a client resets, beyond those that it lets end.
+    pub max_resets: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,6 +234,7 @@ pub struct Pool {
     /// Idle connections kept to each backend, a worker.
     pub max_idle: usize,
     pub host_header: HostHeader,
+    pub protocol: Protocol,
     /// Where requests wait while every backend that is up has its `max_requests`.
     pub queue: Queue,
 }
@@ -215,6 +245,14 @@ impl Pool {
         let kind = self.health.as_ref().map(|health| &health.kind);
         matches!(kind, Some(ProbeKind::Http(probe)) if probe.release.is_some())
     }
+}
+
+/// What is spoken to backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Http1,
+    /// By ALPN over TLS, with prior knowledge without.
+    H2,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

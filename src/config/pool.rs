@@ -6,7 +6,10 @@ use super::{
     diagnostic::{Diagnostic, Place},
     hash, health,
     listener::A_WAIT,
-    model::{Backend, Balance, HostHeader, Passive, Pool, PoolTimeouts, Queue, Retry, WhenAllDown},
+    model::{
+        Backend, Balance, HostHeader, Passive, Pool, PoolTimeouts, Protocol, Queue, Retry,
+        WhenAllDown,
+    },
     name,
     reader::{Field, Shape, Table},
 };
@@ -26,6 +29,7 @@ pub(super) static POOL: Shape = Shape {
         "host_header",
         "max_requests",
         "queue",
+        "protocol",
     ],
 };
 
@@ -71,6 +75,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
         max_idle: table.integer("max_idle", 0..=65_536, 64),
         host_header: host_header(&table),
         queue: queue(&table),
+        protocol: table.word("protocol", Protocol::Http1),
     })
 }
 

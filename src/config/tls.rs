@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     diagnostic::{Diagnostic, Place},
-    model::{Certificate, Hsts, Tls, TlsVersion},
+    model::{Certificate, Hsts, Tls, TlsVersion, Versions},
     reader::{Field, Shape, Table},
 };
 
@@ -29,7 +29,7 @@ const AN_AGE: RangeInclusive<Duration> =
     Duration::ZERO..=Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// `None`: plain HTTP.
-pub(super) fn read(listener: &Table<'_>) -> Option<Tls> {
+pub(super) fn read(listener: &Table<'_>, versions: Versions) -> Option<Tls> {
     let min_version = listener.word("min_tls", TlsVersion::Tls12);
     let Some(field) = listener.field("certificates") else {
         only_with_certificates(listener, "min_tls");
@@ -51,7 +51,7 @@ pub(super) fn read(listener: &Table<'_>) -> Option<Tls> {
             field.judge::<()>(Err(expected));
         }
     }
-    Some(Tls { certificates, min_version })
+    Some(Tls { certificates, min_version, versions })
 }
 
 fn only_with_certificates(listener: &Table<'_>, key: &'static str) {

@@ -1,6 +1,6 @@
 //! The words of the closed choices: the same in the file, the logs and the metrics.
 
-use super::model::{Balance, LogFormat, ProbeMethod, Start, TlsVersion, WhenAllDown};
+use super::model::{Balance, LogFormat, ProbeMethod, Protocol, Start, TlsVersion, WhenAllDown};
 
 /// A closed choice whose values are written as words.
 pub trait Words: Copy + PartialEq + 'static {
@@ -43,6 +43,11 @@ impl Words for Start {
 impl Words for WhenAllDown {
     const WORDS: &'static [(&'static str, WhenAllDown)] =
         &[("fail", WhenAllDown::Fail), ("serve-anyway", WhenAllDown::ServeAnyway)];
+}
+
+impl Words for Protocol {
+    const WORDS: &'static [(&'static str, Protocol)] =
+        &[("http/1.1", Protocol::Http1), ("h2", Protocol::H2)];
 }
 
 impl Words for LogFormat {

@@ -5,21 +5,24 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::{
-    config::HostHeader,
+    config::{HostHeader, Protocol},
     http::{
+        downstream::EndsBy,
+        exchange::{self, Bounds, Cut, NoAnswer, Upload},
         h1::{
-            body::{Body, Framing},
+            self,
+            body::Framing,
             client::GivenUp,
-            exchange::{self, Bounds, Cut, NoAnswer, Upload},
-            pump::{Coding, Pump},
             rules::{self, RequestRules, ResponseRules},
-            upstream::Upstream,
         },
+        h2::upstream::UpstreamStream,
         headers::{self, Connection, Inbound, Outbound},
+        passage::Passage,
         proxy::{Content, Exchange, Next},
         record::Record,
         refusal::{self, Refusal},
         target::Target,
+        upstream::Upstream,
     },
     message::{
         field::Name,
@@ -60,8 +63,16 @@ impl<'a> Attempt<'_, 'a> {
         self.record.member = Some(member);
         let mut upstream = self.reach().await?;
         member.backend.metrics().requested(self.exchange.local.slot);
-        let mut upload = self.upload();
-        let response = self.await_answer(&mut upstream, &mut upload).await?;
+        let mut upload = self.upload(&upstream);
+        let response = match self.await_answer(&mut upstream, &mut upload).await {
+            Ok(response) => response,
+            Err(none) => {
+                if none.is_silence() {
+                    upstream.distrust();
+                }
+                return Err(none);
+            }
+        };
         let rules = rules::of_response(self.exchange.request.method, &response).map_err(sent)?;
         self.note_answer(&upload, response.status);
         self.deliver(upstream, upload, &response, rules).await
@@ -73,6 +84,13 @@ impl<'a> Attempt<'_, 'a> {
 
     /// A connection to the backend: an idle one, or a new one.
     async fn reach(&mut self) -> Result<Upstream, NoAnswer> {
+        match self.pool.pool.config.protocol {
+            Protocol::Http1 => self.reach_h1().await,
+            Protocol::H2 => self.reach_h2().await,
+        }
+    }
+
+    async fn reach_h1(&mut self) -> Result<Upstream, NoAnswer> {
         let (local, backend) = (self.exchange.local, &self.member().backend);
         // What can't be sent again is not trusted to a connection that may just be closing, and
         // neither is a second try.
@@ -80,44 +98,67 @@ impl<'a> Attempt<'_, 'a> {
         let may_reuse = self.content != Content::Streamed && self.record.attempts == 1;
         if may_reuse && let Some(stream) = self.pool.idle(self.index).take(now) {
             backend.metrics().connection_reused(local.slot);
-            return Ok(Upstream::new(stream, true, &local.buffers));
+            let upstream = h1::upstream::Upstream::new(stream, true, &local.buffers);
+            return Ok(Upstream::H1(upstream));
         }
+        let how = self.dial();
+        let stream = self.connected(dial(&how)).await?;
+        backend.metrics().connection_opened(local.slot);
+        Ok(Upstream::H1(h1::upstream::Upstream::new(stream, false, &local.buffers)))
+    }
+
+    async fn reach_h2(&mut self) -> Result<Upstream, NoAnswer> {
+        let (slot, metrics) = (self.exchange.local.slot, self.member().backend.metrics());
+        let how = self.dial();
+        let lease = self.connected(self.pool.multiplexed(self.index).lease(&how)).await?;
+        match lease.is_reused() {
+            true => metrics.connection_reused(slot),
+            false => metrics.connection_opened(slot),
+        }
+        Ok(Upstream::H2(UpstreamStream::new(lease)))
+    }
+
+    fn dial(&self) -> Dial {
+        Dial { address: self.member().backend.address() }
+    }
+
+    /// Waits for a connection, no longer than the pool's connect timeout and than the client waits.
+    async fn connected<T>(
+        &mut self,
+        dial: impl Future<Output = Result<T, DialError>>,
+    ) -> Result<T, NoAnswer> {
         let begun = Instant::now();
-        let how = Dial { address: backend.address() };
         let deadline = begun + self.bounds.upstream.connect;
-        let connected = self.exchange.client.unless_gone(deadline, dial(&how)).await;
+        let connected = self.exchange.client.unless_gone(deadline, dial).await;
         self.record.connect = Some(begun.elapsed());
         let refusal = match connected {
-            Ok(Ok(stream)) => {
-                backend.metrics().connection_opened(local.slot);
-                return Ok(Upstream::new(stream, false, &local.buffers));
-            }
+            Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(DialError::Connect(_))) => refusal::CONNECT_FAILED,
             Err(GivenUp::Late) => refusal::CONNECT_TIMEOUT,
             Err(GivenUp::ClientGone) => return Err(NoAnswer::ClientGone),
         };
-        backend.metrics().connect_failed(local.slot);
+        self.member().backend.metrics().connect_failed(self.exchange.local.slot);
         Err(NoAnswer::Upstream { refusal, reached: Reached::Nothing })
     }
 
     /// The request as it goes to the backend.
-    fn upload(&self) -> Upload {
-        let framing = self.rules.framing;
-        let head = self.request_head();
+    fn upload(&self, upstream: &Upstream) -> Upload {
+        let head = self.request_head(upstream);
+        let client = &self.exchange.client;
         match self.content {
             Content::InHand(length) => {
-                let mut whole = head;
-                whole.extend_from_slice(&self.exchange.client.side.input.filled()[..length]);
-                Upload::in_hand(Pump::new(whole, Body::new(Framing::Empty, 0), Coding::Identity))
+                let body = &client.at_hand()[..length];
+                Upload::in_hand(Passage::of_request_at_hand(head, body, client, upstream))
             }
             Content::Streamed => {
-                let body = Body::new(framing, self.exchange.serving.site.limits.max_body);
-                Upload::streamed(Pump::new(head, body, coding(framing)))
+                let limit = self.exchange.serving.site.limits.max_body;
+                let framing = self.rules.framing;
+                Upload::streamed(Passage::of_request(head, framing, limit, client, upstream))
             }
         }
     }
 
-    fn request_head(&self) -> Vec<u8> {
+    fn request_head(&self, upstream: &Upstream) -> Vec<u8> {
         let authority = self.target.authority;
         let address;
         let host = match &self.pool.pool.config.host_header {
@@ -132,6 +173,7 @@ impl<'a> Attempt<'_, 'a> {
             target: self.target,
             host,
             framing: self.rules.framing,
+            takes_trailers: matches!(upstream, Upstream::H2(_)),
             expects_continue: self.rules.expects_continue && self.content == Content::Streamed,
             sender: self.exchange.sender,
             request_id: &self.record.request_id,
@@ -150,7 +192,7 @@ impl<'a> Attempt<'_, 'a> {
         let mut response = Response::default();
         let mut interim = 0;
         loop {
-            let client = &mut *self.exchange.client;
+            let client = &mut self.exchange.client;
             exchange::next_head(client, upstream, upload, &mut response, self.bounds).await?;
             if !response.is_interim() {
                 return Ok(response);
@@ -179,7 +221,7 @@ impl<'a> Attempt<'_, 'a> {
         };
         let mut head = Vec::with_capacity(HEAD_BYTES);
         headers::write_response(&mut head, response, &inbound);
-        let written = self.exchange.client.write(&head, self.bounds.client_idle).await;
+        let written = self.exchange.client.inform(head, self.bounds.client_idle).await;
         written.map_err(|_| NoAnswer::ClientGone)
     }
 
@@ -215,9 +257,8 @@ impl<'a> Attempt<'_, 'a> {
         let mut head = Vec::with_capacity(HEAD_BYTES);
         headers::write_response(&mut head, response, &inbound);
         let head_length = head.len() as u64;
-        let body = Body::new(rules.framing, u64::MAX);
-        let mut download = Pump::new(head, body, coding(framing));
-        let client = &mut *self.exchange.client;
+        let client = &mut self.exchange.client;
+        let mut download = Passage::of_answer(head, rules.framing, framing, client, &upstream);
         let bounds = self.bounds;
         let relayed =
             exchange::relay(client, &mut upstream, &mut upload, &mut download, bounds).await;
@@ -226,7 +267,7 @@ impl<'a> Attempt<'_, 'a> {
         }
         self.record.bytes_in = upload.moved();
         if let Content::InHand(length) = self.content {
-            self.exchange.client.side.input.consume(length);
+            self.exchange.client.consume(length);
             self.record.bytes_in = length as u64;
         }
         self.record.bytes_out = download.moved();
@@ -234,7 +275,11 @@ impl<'a> Attempt<'_, 'a> {
         if let Err(cut) = relayed {
             return Ok(self.cut_off(cut, framing));
         }
-        if rules.keep_alive && upload.is_done() && upstream.side.input.is_empty() {
+        if let Upstream::H1(upstream) = upstream
+            && rules.keep_alive
+            && upload.is_done()
+            && upstream.side.input.is_empty()
+        {
             let keep = rules::keep_alive_hint(&response.fields);
             self.pool.idle(self.index).put(upstream.side.stream, std::time::Instant::now(), keep);
         }
@@ -252,11 +297,8 @@ impl<'a> Attempt<'_, 'a> {
                 self.pool.failed(self.index);
             }
         }
-        if framing == Framing::UntilClose {
-            // A FIN would be this body's clean end: a reset tells it apart. Where the socket is
-            // broken already, the client can tell as well.
-            let _ = self.exchange.client.side.stream.tcp().set_zero_linger();
-        }
+        let by_close = framing == Framing::UntilClose;
+        self.exchange.client.cut(if by_close { EndsBy::Close } else { EndsBy::Framing });
         Next::Cut
     }
 }
@@ -271,10 +313,8 @@ fn framing_for(version: Version, upstream: Framing) -> Framing {
     match (upstream, version) {
         (Framing::UntilClose | Framing::Chunked, Version::Http10) => Framing::UntilClose,
         (Framing::UntilClose | Framing::Chunked, Version::Http11) => Framing::Chunked,
+        // By the end of the stream, which is told from one that breaks off.
+        (Framing::UntilClose | Framing::Chunked, Version::Http2) => Framing::UntilClose,
         (framing @ (Framing::Empty | Framing::Length(_)), _) => framing,
     }
-}
-
-fn coding(framing: Framing) -> Coding {
-    if framing == Framing::Chunked { Coding::Chunked } else { Coding::Identity }
 }

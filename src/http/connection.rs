@@ -7,19 +7,19 @@ use tokio::time::Instant;
 use crate::{
     http::{
         door::Door,
+        downstream::Downstream,
         h1::client::{Client, NoRequest, Waited},
-        headers,
+        h2,
         local::Local,
-        place::LaterPools,
-        proxy::{self, Exchange, Next},
-        record::Record,
+        proxy::{self, Arrival, Next},
+        refusal,
     },
     message::head::Request,
     net::stream::Stream,
 };
 
 /// How long a kept-alive connection of a closing door may still bring a request.
-const CLOSING_GRACE: Duration = Duration::from_secs(1);
+pub const CLOSING_GRACE: Duration = Duration::from_secs(1);
 
 /// Where a connection comes from, and where it came to.
 #[derive(Clone, Copy, Debug)]
@@ -29,8 +29,13 @@ pub struct Ends {
     pub port: u16,
 }
 
-/// Serves an accepted connection to its end.
+/// Serves an accepted connection to its end, in the version of HTTP that it speaks.
 pub async fn serve(stream: Stream, ends: Ends, door: Rc<Door>, local: Rc<Local>) {
+    let versions = door.serving().site.versions;
+    // Over TLS both have agreed; a client that names nothing speaks HTTP/1, where that is spoken.
+    if stream.alpn() == Some(b"h2") || !versions.has_http1() {
+        return Box::pin(h2::connection::serve(stream, Vec::new(), ends, door, local)).await;
+    }
     let mut client = Client::new(stream, &local.buffers);
     let mut served = 0;
     loop {
@@ -43,11 +48,23 @@ pub async fn serve(stream: Stream, ends: Ends, door: Rc<Door>, local: Rc<Local>)
         }
         served += 1;
         match serve_one(&mut client, ends, &door, &local, served).await {
-            Next::Request => {}
-            Next::Linger => return client.linger().await,
-            Next::Cut => return,
+            After::Next(Next::Request) => {}
+            After::Next(Next::Linger) => return client.linger().await,
+            After::Next(Next::Cut) => return,
+            After::Http2 => {
+                let (stream, read) = client.handed_over();
+                let before = [h2::connection::PREFACE_HEAD, &read].concat();
+                return Box::pin(h2::connection::serve(stream, before, ends, door, local)).await;
+            }
         }
     }
+}
+
+/// What follows on a connection.
+enum After {
+    Next(Next),
+    /// The client speaks HTTP/2, and knew before that we do (RFC 9113, section 3.3).
+    Http2,
 }
 
 async fn serve_one(
@@ -56,44 +73,25 @@ async fn serve_one(
     door: &Door,
     local: &Local,
     served: u64,
-) -> Next {
+) -> After {
     let begun = Instant::now();
     // One snapshot for the length of one request.
     let serving = door.serving();
     let site = &serving.site;
     let mut request = Request::default();
     let read = client.read_head(&site.limits, site.timeouts.header, &mut request).await;
-    if read == Err(NoRequest::Gone) {
-        return Next::Cut;
-    }
-    let trusted = site.trusts(ends.peer.ip());
-    let id = headers::request_id(&request.fields, trusted, fastrand::u128(..));
-    let mut record = Record::new(begun, id);
-    let sender = headers::Sender {
-        address: ends.peer.ip().to_canonical(),
-        trusted,
-        tls: site.is_tls(),
-        port: ends.port,
+    let read = match read {
+        Ok(()) => Ok(()),
+        Err(NoRequest::Gone) => return After::Next(Next::Cut),
+        Err(NoRequest::Refused(refusal::HTTP2_PREFACE))
+            if site.versions.has_http2() && served == 1 =>
+        {
+            return After::Http2;
+        }
+        Err(NoRequest::Refused(refusal)) => Err(refusal),
     };
     let last = served >= site.limits.max_requests;
-    let later = LaterPools::default();
-    let mut exchange = Exchange {
-        client,
-        door,
-        serving: &serving,
-        later: &later,
-        local,
-        request: &request,
-        sender,
-        last,
-    };
-    let next = match read {
-        Ok(()) => proxy::answer(&mut exchange, &mut record).await,
-        Err(NoRequest::Refused(refusal)) => {
-            proxy::refuse_last(&mut exchange, &mut record, refusal).await
-        }
-        Err(NoRequest::Gone) => Next::Cut,
-    };
-    record.finish(local, site, sender.address, &request);
-    next
+    let client = Downstream::H1(client);
+    let arrival = Arrival { client, begun, request: &request, read, last };
+    After::Next(proxy::serve(arrival, ends, door, &serving, local).await)
 }

@@ -30,6 +30,8 @@ pub struct Outbound<'a> {
     /// The value of Host.
     pub host: &'a [u8],
     pub framing: Framing,
+    /// The backend speaks HTTP/2, where TE may say that trailers are taken, and nothing else.
+    pub takes_trailers: bool,
     pub expects_continue: bool,
     pub sender: Sender,
     pub request_id: &'a str,
@@ -55,8 +57,17 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request, outbound: &Outbound<'
         !dropped && !named.has(&request.fields, line)
     });
     write_framing(out, outbound.framing);
+    if outbound.takes_trailers && takes_trailers(&request.fields) {
+        out.extend_from_slice(b"TE: trailers\r\n");
+    }
     write_forwarding(out, &request.fields, outbound);
     out.extend_from_slice(b"\r\n");
+}
+
+/// RFC 9110, section 10.1.4.
+fn takes_trailers(fields: &Fields) -> bool {
+    let mut members = fields.all(Name::Te).flat_map(list_members);
+    members.any(|member| member.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Fields of a trusted proxy that pass untouched; the rest we write anew, with what was kept.
@@ -275,6 +286,7 @@ mod tests {
             target: &target,
             host: target.authority,
             framing: Framing::Empty,
+            takes_trailers: false,
             expects_continue: false,
             sender,
             request_id: "id",

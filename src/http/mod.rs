@@ -5,17 +5,22 @@
 //! pure: `refusal` (the table of what is not let in), `target`, `route`, `conditions`, `rewrite`,
 //! `variables`, `key`, `headers`, `answers`.
 //! `site` and `door` are what a listener serves, `local` what a worker lends, `record` what is told
-//! when a request is over. `h1/` is HTTP/1 on the wire.
+//! when a request is over. `h1/` and `h2/` are the two versions on the wire; `downstream` and `upstream`
+//! are either at either end, `passage` and `exchange` what goes between them.
 
 pub mod answers;
 pub mod attempt;
 pub mod conditions;
 pub mod connection;
 pub mod door;
+pub mod downstream;
+pub mod exchange;
 pub mod h1;
+pub mod h2;
 pub mod headers;
 pub mod key;
 pub mod local;
+pub mod passage;
 pub mod place;
 pub mod proxy;
 #[cfg(test)]
@@ -26,4 +31,6 @@ pub mod rewrite;
 pub mod route;
 pub mod site;
 pub mod target;
+mod transfer;
+pub mod upstream;
 pub mod variables;

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use crate::{
     http::{
-        h1::{client::GivenUp, exchange::Bounds},
+        exchange::Bounds,
+        h1::client::GivenUp,
         proxy::Exchange,
         record::Record,
         refusal::{self, Refusal},

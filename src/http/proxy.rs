@@ -10,11 +10,13 @@ use crate::{
         answers::Answer,
         attempt::Attempt,
         conditions::Asked,
+        connection::Ends,
         door::{Door, Serving},
+        downstream::Downstream,
+        exchange::{Bounds, NoAnswer},
         h1::{
             body::Framing,
-            client::{Client, NoRequest},
-            exchange::{Bounds, NoAnswer},
+            client::NoRequest,
             rules::{self, RequestRules},
         },
         headers::{self, Connection, Inbound, Sender},
@@ -46,7 +48,7 @@ const SHORT_BODY: u64 = 8 * 1024;
 
 /// One request of a connection, with all that serves it.
 pub struct Exchange<'a> {
-    pub client: &'a mut Client,
+    pub client: Downstream<'a>,
     pub door: &'a Door,
     pub serving: &'a Serving,
     pub later: &'a LaterPools,
@@ -67,8 +69,49 @@ pub enum Next {
     Cut,
 }
 
+/// A request that has come, or what came in place of one.
+pub struct Arrival<'a> {
+    pub client: Downstream<'a>,
+    /// When the first byte of its head came.
+    pub begun: Instant,
+    pub request: &'a Request,
+    pub read: Result<(), Refusal>,
+    /// No request may follow on this connection.
+    pub last: bool,
+}
+
+/// Serves one request to its end, and tells of it.
+pub async fn serve(
+    arrival: Arrival<'_>,
+    ends: Ends,
+    door: &Door,
+    serving: &Serving,
+    local: &Local,
+) -> Next {
+    let Arrival { client, begun, request, read, last } = arrival;
+    let site = &serving.site;
+    let trusted = site.trusts(ends.peer.ip());
+    let id = headers::request_id(&request.fields, trusted, fastrand::u128(..));
+    let mut record = Record::new(begun, id);
+    let sender = Sender {
+        address: ends.peer.ip().to_canonical(),
+        trusted,
+        tls: site.is_tls(),
+        port: ends.port,
+    };
+    let later = LaterPools::default();
+    let mut exchange =
+        Exchange { client, door, serving, later: &later, local, request, sender, last };
+    let next = match read {
+        Ok(()) => answer(&mut exchange, &mut record).await,
+        Err(refusal) => refuse_last(&mut exchange, &mut record, refusal).await,
+    };
+    record.finish(local, site, sender.address, request);
+    next
+}
+
 /// Answers one request, of which the head has been read.
-pub async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Next {
+async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Next {
     let site = &exchange.serving.site;
     let rules = match rules::of_request(exchange.request, site.limits.max_body) {
         Ok(rules) => rules,
@@ -80,7 +123,7 @@ pub async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) ->
         Err(refusal) => return refuse_last(exchange, record, refusal).await,
     };
     let host = authority::routing_host(target.authority);
-    if !site.may_serve(&host, exchange.client.side.stream.sni()) {
+    if !site.may_serve(&host, exchange.client.sni()) {
         return refuse_last(exchange, record, refusal::MISDIRECTED).await;
     }
     if let Some(port) = site.redirect_https {
@@ -274,8 +317,8 @@ async fn take_in_short_body(
             return Ok(Content::Streamed);
         }
     };
-    let client = &mut *exchange.client;
-    if client.side.input.filled().len() >= length {
+    let client = &mut exchange.client;
+    if client.at_hand().len() >= length {
         return Ok(Content::InHand(length));
     }
     if rules.expects_continue {
@@ -303,7 +346,7 @@ async fn fail(
     refusal: Refusal,
 ) -> Next {
     match content {
-        Content::InHand(length) => exchange.client.side.input.consume(length),
+        Content::InHand(length) => exchange.client.consume(length),
         Content::Streamed => exchange.last = true,
     }
     refuse(exchange, record, refusal).await
@@ -314,13 +357,18 @@ fn gone(record: &mut Record<'_>) -> Next {
     Next::Cut
 }
 
-/// Answers what can't be read with an error: nothing that follows it can be read either.
-pub async fn refuse_last(
+/// Answers what can't be read with an error: nothing that follows it on an HTTP/1 connection can be
+/// read either.
+async fn refuse_last(
     exchange: &mut Exchange<'_>,
     record: &mut Record<'_>,
     refusal: Refusal,
 ) -> Next {
     exchange.last = true;
+    if refusal.is_malformed() && exchange.client.protocol_error() {
+        record.refused(refusal);
+        return Next::Cut;
+    }
     refuse(exchange, record, refusal).await
 }
 
@@ -339,7 +387,7 @@ async fn give(
     answer: &Answer,
 ) -> Next {
     match take_in_short_body(exchange, rules, None).await {
-        Ok(Content::InHand(length)) => exchange.client.side.input.consume(length),
+        Ok(Content::InHand(length)) => exchange.client.consume(length),
         Ok(Content::Streamed) => exchange.last = true,
         Err(NoRequest::Gone) => return gone(record),
         Err(NoRequest::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
@@ -379,9 +427,10 @@ impl<'a> Exchange<'a> {
     /// How an answer goes to this client; its framing is the answer's own.
     pub fn inbound(&self) -> Inbound<'a> {
         let connection = match (self.last, self.request.version) {
+            // A stream is not a connection.
+            (_, Version::Http2) | (false, Version::Http11) => Connection::Open,
             (true, _) => Connection::Close,
             (false, Version::Http10) => Connection::KeepAlive,
-            (false, Version::Http11) => Connection::Open,
         };
         let hsts = self.serving.site.hsts.as_deref().filter(|_| self.sender.tls);
         Inbound { framing: Framing::Empty, connection, hsts, date: None }

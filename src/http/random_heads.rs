@@ -151,8 +151,15 @@ fn forwarded(random: &mut Rng, bytes: &[u8]) -> Option<(Vec<u8>, Framing)> {
     let request_id = &headers::request_id(&request.fields, sender.trusted, 7);
     let framing = rules.framing;
     let expects_continue = rules.expects_continue;
-    let outbound =
-        Outbound { target: &target, host, framing, expects_continue, sender, request_id };
+    let outbound = Outbound {
+        target: &target,
+        host,
+        framing,
+        takes_trailers: false,
+        expects_continue,
+        sender,
+        request_id,
+    };
     let mut out = Vec::new();
     headers::write_request(&mut out, &request, &outbound);
     Some((out, framing))

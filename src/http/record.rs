@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    http::{h1::exchange::Cut, local::Local, refusal::Refusal, route::Route, site::Site},
+    http::{exchange::Cut, local::Local, refusal::Refusal, route::Route, site::Site},
     message::{authority, field::Name, head::Request},
     observe::{access_log::Entry, reason::Reason},
     pool::members::{Member, Pool},

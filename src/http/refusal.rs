@@ -18,6 +18,24 @@ impl Refusal {
     pub fn status(self) -> u16 {
         self.reason.status().unwrap_or(500)
     }
+
+    /// The request breaks the grammar of a message: what HTTP/2 calls malformed (RFC 9113, section
+    /// 8.1.1), in difference to one that is understood and not served.
+    pub fn is_malformed(self) -> bool {
+        use Reason::*;
+        matches!(
+            self.reason,
+            BadMethod
+                | BadTarget
+                | BadHeader
+                | BadHost
+                | LengthConflict
+                | BadContentLength
+                | BadTransferEncoding
+                | BadTrailer
+                | BadConnection
+        )
+    }
 }
 
 macro_rules! table {
@@ -72,6 +90,8 @@ table! {
     BAD_TRAILER = BadTrailer "a trailer line is malformed, too large, or names a field that may not come that late";
     BODY_TOO_LARGE = BodyTooLarge "the body is longer than max_body";
     TRACE_WITH_BODY = BadContentLength "a TRACE request may not have a body";
+
+    HTTP2_BODY = BadContentLength "the frames of the body are not what its Content-Length says";
 
     // Connection and expectations (RFC 9110, sections 7.6.1 and 10.1.1).
     BAD_CONNECTION = BadConnection "Connection names a field that may not be taken away, or holds a byte that may not stand in a name";

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use crate::{
-    config::{Hsts, Limits, ListenerTimeouts, network::Network},
+    config::{Hsts, Limits, ListenerTimeouts, Versions, network::Network},
     http::route::Router,
     net::tls::Resolver,
     observe::metrics::ListenerMetrics,
@@ -20,6 +20,8 @@ pub struct Site {
     /// The value of Strict-Transport-Security.
     pub hsts: Option<String>,
     pub trusted_proxies: Vec<Network>,
+    /// What clients may speak.
+    pub versions: Versions,
     pub limits: Limits,
     pub timeouts: ListenerTimeouts,
     pub router: Router,

@@ -40,6 +40,11 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// Lines over their bytes.
+    pub fn of(bytes: Vec<u8>, lines: Vec<Line>) -> Fields {
+        Fields { bytes, lines }
+    }
+
     /// Starts over with a head's bytes; its lines are pushed after.
     pub fn start(&mut self, head: &[u8]) {
         self.bytes.clear();
@@ -103,6 +108,7 @@ pub enum Version {
     Http10,
     #[default]
     Http11,
+    Http2,
 }
 
 impl Version {
@@ -110,6 +116,7 @@ impl Version {
         match self {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2.0",
         }
     }
 }
@@ -122,6 +129,8 @@ pub struct Request {
     /// The request target as it came, in whichever form (RFC 9112, section 3.2).
     pub target: Span,
     pub version: Version,
+    /// HTTP/2 says in the head that no body follows.
+    pub ended: bool,
     pub fields: Fields,
 }
 
@@ -132,12 +141,18 @@ impl Default for Request {
             method_span: Span::default(),
             target: Span::default(),
             version: Version::default(),
+            ended: false,
             fields: Fields::default(),
         }
     }
 }
 
 impl Request {
+    /// In place of one that could not be read.
+    pub fn of_version2() -> Request {
+        Request { version: Version::Http2, ..Request::default() }
+    }
+
     pub fn method_bytes(&self) -> &[u8] {
         self.fields.bytes(self.method_span)
     }

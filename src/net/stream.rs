@@ -174,6 +174,7 @@ mod tests {
                 key_place: Default::default(),
             }],
             min_version: config::TlsVersion::Tls12,
+            versions: config::Versions::Http1,
         };
         let tickets = Tickets::new().expect("keys");
         let server = server_config(&tls, std::slice::from_ref(pair), &tickets).expect("a server");

@@ -93,6 +93,9 @@ reasons! {
     HeaderTimeout = "header-timeout", Some(408);
     /// No byte of the request's body came within `body_idle`. Client.
     BodyTimeout = "body-timeout", Some(408);
+    /// Frames of HTTP/2 that carry nothing, or resets, beyond `max_control_frames` and
+    /// `max_resets`: its connection was closed. Client.
+    Http2Flood = "http2-flood", None;
     /// The client closed or reset before its answer was done. Client.
     ClientGone = "client-gone", None;
     /// The client took no byte of its answer within `body_idle`. Client.

@@ -17,6 +17,7 @@ use crate::{
         backend::Key,
         balance::{self, Ask, Memory, least_time::Estimate},
         members::{Member, Pool},
+        multiplexed::Multiplexed,
         retry::{Budget, FailedTry, Reached, may_retry},
     },
 };
@@ -27,6 +28,7 @@ struct Kept {
     credit: i64,
     time: Rc<Cell<Estimate>>,
     idle: Rc<IdleConnections>,
+    multiplexed: Rc<Multiplexed>,
 }
 
 /// One pool, as one worker sees it.
@@ -38,6 +40,8 @@ pub struct LocalPool {
     budget: Rc<RefCell<Budget>>,
     /// In the order of `pool.members`.
     idle: Vec<Rc<IdleConnections>>,
+    /// Likewise.
+    multiplexed: Vec<Rc<Multiplexed>>,
     succession: Rc<Succession>,
 }
 
@@ -52,17 +56,20 @@ impl LocalPool {
     /// Takes over from `previous`, by backend: turns, budget and idle connections of what stays.
     pub fn new(pool: Arc<Pool>, slot: usize, previous: Option<&LocalPool>) -> Rc<LocalPool> {
         let mut kept = previous.map(LocalPool::kept).unwrap_or_default();
-        let (mut memory, mut idle) = (Memory::default(), Vec::new());
+        let (mut memory, mut idle, mut multiplexed) = (Memory::default(), Vec::new(), Vec::new());
         for member in &pool.members {
             let held = kept.remove(member.backend.key()).unwrap_or_default();
             memory.credits.push(held.credit);
             memory.times.push(held.time);
             held.idle.max.set(pool.config.max_idle);
             held.idle.limit.set(pool.config.timeouts.keep_alive);
+            held.multiplexed.keep_for(pool.config.timeouts.keep_alive);
             idle.push(held.idle);
+            multiplexed.push(held.multiplexed);
         }
         for gone in kept.into_values() {
             gone.idle.retire();
+            gone.multiplexed.retire();
         }
         let budget = match previous {
             Some(previous) => previous.budget.clone(),
@@ -71,7 +78,8 @@ impl LocalPool {
         budget.borrow_mut().set_share(pool.config.retry.budget);
         let memory = RefCell::new(memory);
         let succession = previous.map(|previous| previous.succession.clone()).unwrap_or_default();
-        let local = Rc::new(LocalPool { pool, slot, memory, budget, idle, succession });
+        let local =
+            Rc::new(LocalPool { pool, slot, memory, budget, idle, multiplexed, succession });
         local.succession.current.replace(Rc::downgrade(&local));
         if previous.is_some_and(|previous| !Arc::ptr_eq(&previous.pool, &local.pool)) {
             local.succession.bell.notify_waiters();
@@ -85,7 +93,8 @@ impl LocalPool {
         let kept = members.map(|(index, member)| {
             let credit = memory.credits[index];
             let (time, idle) = (memory.times[index].clone(), self.idle[index].clone());
-            (member.backend.key().clone(), Kept { credit, time, idle })
+            let multiplexed = self.multiplexed[index].clone();
+            (member.backend.key().clone(), Kept { credit, time, idle, multiplexed })
         });
         kept.collect()
     }
@@ -107,6 +116,7 @@ impl LocalPool {
     /// The pool left the configuration: what is idle is closed, what is under way may end.
     pub fn retire(&self) {
         self.idle.iter().for_each(|connections| connections.retire());
+        self.multiplexed.iter().for_each(|connections| connections.retire());
     }
 
     /// The index of the member that takes the next try.
@@ -164,6 +174,10 @@ impl LocalPool {
         &self.idle[index]
     }
 
+    pub fn multiplexed(&self, index: usize) -> &Rc<Multiplexed> {
+        &self.multiplexed[index]
+    }
+
     pub fn count_request(&self) {
         self.budget.borrow_mut().request();
     }
@@ -192,6 +206,7 @@ impl LocalPool {
         for connections in &self.idle {
             connections.list.borrow_mut().retain_mut(|idle| idle.is_fit(now));
         }
+        self.multiplexed.iter().for_each(|connections| connections.sweep(now));
     }
 }
 

@@ -17,6 +17,7 @@ pub mod dial;
 pub mod health;
 pub mod local;
 pub mod members;
+pub mod multiplexed;
 pub mod place;
 pub mod queue;
 pub mod release;

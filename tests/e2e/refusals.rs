@@ -38,6 +38,16 @@ fn each_row_is_refused_and_the_backend_gets_no_request_of_it() {
 }
 
 #[test]
+fn http2_is_refused_where_it_is_not_spoken() {
+    let origin = Origin::answering("passed");
+    let config = CONFIG.replace("limits =", "protocols = [\"http/1.1\"]\n    limits =");
+    let daemon = Setup::of(&config).with("origin", origin.address()).start();
+    let row = refused::http1_alone();
+    let complaints: Vec<String> = refuses(&daemon, &origin, &row).err().into_iter().collect();
+    report(&complaints, 1);
+}
+
+#[test]
 fn each_legal_oddity_passes_and_the_backend_reads_it_one_way() {
     let origin = Origin::answering("passed");
     let daemon = Setup::of(CONFIG).with("origin", origin.address()).start();

@@ -3,7 +3,7 @@
 use super::{Changes, gone, or_none};
 use crate::{
     config::{
-        model::{Certificate, Hsts, Limits, Listener, ListenerTimeouts, Tls},
+        model::{Certificate, Hsts, Limits, Listener, ListenerTimeouts, Tls, Versions},
         words::Words,
     },
     units::{duration_text, size_text},
@@ -14,6 +14,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Listener, new: &Listener) {
         name: _,
         bind,
         tls: old_tls,
+        versions: old_versions,
         redirect_https,
         hsts: old_hsts,
         trusted_proxies,
@@ -32,6 +33,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Listener, new: &Listener) {
         changes.closes(&new.bind);
     }
     let redirect = |port: Option<u16>| or_none(port.map(|port| format!("https:{port}")));
+    changes.value("protocols", versions(*old_versions), versions(new.versions));
     changes.value("redirect", redirect(*redirect_https), redirect(new.redirect_https));
     changes.value("hsts", hsts(old_hsts.as_ref()), hsts(new.hsts.as_ref()));
     let (networks, new_networks) = (trusted_proxies, &new.trusted_proxies);
@@ -53,7 +55,7 @@ fn tls(changes: &mut Changes, old: Option<&Tls>, new: Option<&Tls>) {
         (Some(_), None) => return changes.note("TLS -> plain HTTP"),
         (Some(old), Some(new)) => (old, new),
     };
-    let Tls { certificates, min_version } = old;
+    let Tls { certificates, min_version, versions: _ } = old;
     changes.value("min_tls", min_version.word(), new.min_version.word());
     let path = |certificate: &Certificate| certificate.cert.display().to_string();
     for (old, new) in changes.by_key("certificate ", certificates, &new.certificates, path) {
@@ -61,6 +63,14 @@ fn tls(changes: &mut Changes, old: Option<&Tls>, new: Option<&Tls>) {
         let cert = cert.display();
         changes.value(&format!("certificate {cert}: key"), key.display(), new.key.display());
         changes.value(&format!("certificate {cert}: default"), default, new.default);
+    }
+}
+
+fn versions(versions: Versions) -> &'static str {
+    match versions {
+        Versions::Both => "h2 and http/1.1",
+        Versions::Http1 => "http/1.1",
+        Versions::Http2 => "h2",
     }
 }
 
@@ -86,6 +96,9 @@ fn limits(changes: &mut Changes, old: &Limits, new: &Limits) {
         max_headers,
         max_body,
         max_requests,
+        max_streams,
+        max_control_frames,
+        max_resets,
     } = *old;
     let bytes = |size: usize| size_text(size as u64);
     changes.value("max_request_line", bytes(max_request_line), bytes(new.max_request_line));
@@ -94,6 +107,9 @@ fn limits(changes: &mut Changes, old: &Limits, new: &Limits) {
     changes.value("max_headers", max_headers, new.max_headers);
     changes.value("max_body", size_text(max_body), size_text(new.max_body));
     changes.value("max_requests", max_requests, new.max_requests);
+    changes.value("max_streams", max_streams, new.max_streams);
+    changes.value("max_control_frames", max_control_frames, new.max_control_frames);
+    changes.value("max_resets", max_resets, new.max_resets);
 }
 
 fn timeouts(changes: &mut Changes, old: &ListenerTimeouts, new: &ListenerTimeouts) {

@@ -26,6 +26,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         max_idle,
         host_header: old_host_header,
         queue: old_queue,
+        protocol,
     } = old;
     changes.value("balance", balance.word(), new.balance.word());
     changes.value(
@@ -49,6 +50,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
     changes.value("max_idle", max_idle, new.max_idle);
     changes.value("host_header", host_header(old_host_header), host_header(&new.host_header));
     queue(changes, old_queue, &new.queue);
+    changes.value("protocol", protocol.word(), new.protocol.word());
 }
 
 fn hash_text(hash: &Hash) -> String {

@@ -130,6 +130,11 @@ impl Client {
         parsed.map_err(NoRequest::Refused)
     }
 
+    /// The connection, and what was read of it and not used.
+    pub fn handed_over(self) -> (Stream, Vec<u8>) {
+        (self.side.stream, self.side.input.filled().to_vec())
+    }
+
     /// Reads until `length` bytes are there, of a body that the buffer has room for; `whole` is
     /// when the time for the whole exchange runs out.
     pub async fn read_body(

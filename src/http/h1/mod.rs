@@ -9,7 +9,6 @@ pub mod body;
 pub mod buffer;
 pub mod chunked;
 pub mod client;
-pub mod exchange;
 pub mod parse;
 pub mod pump;
 pub mod rules;

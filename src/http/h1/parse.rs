@@ -66,6 +66,9 @@ pub fn response(head: &[u8], into: &mut Response) -> Result<(), Refusal> {
 fn check_request_line(head: &[u8]) -> Result<(), Refusal> {
     let end = memchr::memchr(b'\r', head).ok_or(refusal::BAD_REQUEST_LINE)?;
     let line = &head[..end];
+    if head == b"PRI * HTTP/2.0\r\n\r\n" {
+        return Err(refusal::HTTP2_PREFACE);
+    }
     let method_end = memchr::memchr(b' ', line).ok_or(refusal::BAD_REQUEST_LINE)?;
     let version_start = memchr::memrchr(b' ', line).ok_or(refusal::BAD_REQUEST_LINE)?;
     if method_end == 0 || method_end == version_start {
@@ -87,7 +90,6 @@ fn check_request_line(head: &[u8]) -> Result<(), Refusal> {
 fn check_version(version: &[u8]) -> Result<(), Refusal> {
     match version {
         b"HTTP/1.1" | b"HTTP/1.0" => Ok(()),
-        b"HTTP/2.0" => Err(refusal::HTTP2_PREFACE),
         // The form of a version, but none that is spoken here (RFC 9110, section 2.5).
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>

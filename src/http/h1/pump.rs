@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Pieces up to this size are copied behind the head; a second element in a write costs more.
-const COPY_MAX: usize = 4096;
+pub const COPY_MAX: usize = 4096;
 /// So much is gathered before it is written.
 const GATHER_MAX: usize = 16 * 1024;
 
@@ -284,7 +284,7 @@ impl Pump {
 }
 
 /// A chunk's size.
-fn push_hex(out: &mut Vec<u8>, count: usize) {
+pub fn push_hex(out: &mut Vec<u8>, count: usize) {
     use std::io::Write;
     write!(out, "{count:x}").expect("a Vec takes every byte");
 }

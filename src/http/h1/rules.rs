@@ -64,6 +64,8 @@ fn request_framing(request: &Request) -> Result<Framing, Refusal> {
     let length = single(&request.fields, Name::ContentLength, refusal::SEVERAL_LENGTHS)?;
     let encoding = single(&request.fields, Name::TransferEncoding, refusal::SEVERAL_ENCODINGS)?;
     match (length, encoding) {
+        // In frames: it ends where its stream does.
+        (None, None) if request.version == Version::Http2 && !request.ended => Ok(Framing::Chunked),
         (None, None) => Ok(Framing::Empty),
         (Some(_), Some(_)) => Err(refusal::LENGTH_CONFLICT),
         (Some(length), None) => Ok(Framing::Length(content_length(length)?)),
@@ -90,6 +92,7 @@ fn response_framing(method: Method, response: &Response) -> Result<Framing, Refu
     let length = single(&response.fields, Name::ContentLength, bad)?;
     let encoding = single(&response.fields, Name::TransferEncoding, bad)?;
     let framing = match (length, encoding) {
+        (None, None) if response.version == Version::Http2 => Framing::Chunked,
         (None, None) => Framing::UntilClose,
         (Some(length), None) => Framing::Length(content_length(length).map_err(|_| bad)?),
         (None, Some(encoding))
@@ -134,7 +137,7 @@ fn request_connection(fields: &Fields, version: Version) -> Result<bool, Refusal
             }
         }
     }
-    Ok(!close && (keep || version == Version::Http11))
+    Ok(!close && (keep || version != Version::Http10))
 }
 
 fn expectation(request: &Request) -> Result<bool, Refusal> {
@@ -146,7 +149,7 @@ fn expectation(request: &Request) -> Result<bool, Refusal> {
         expects = true;
     }
     // An HTTP/1.0 client can't be sent a 100, so that its expectation is overlooked.
-    Ok(expects && request.version == Version::Http11)
+    Ok(expects && request.version != Version::Http10)
 }
 
 #[cfg(test)]

@@ -89,6 +89,9 @@ pub mod tests {
         max_headers: 3,
         max_body: 100,
         max_requests: 10,
+        max_streams: 0,
+        max_control_frames: 0,
+        max_resets: 0,
     };
 
     /// The same answer whether the bytes come at once or one by one.

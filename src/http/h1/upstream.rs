@@ -28,6 +28,9 @@ const LIMITS: Limits = Limits {
     max_headers: parse::MOST_HEADERS,
     max_body: u64::MAX,
     max_requests: u64::MAX,
+    max_streams: 0,
+    max_control_frames: 0,
+    max_resets: 0,
 };
 
 /// One connection to a backend, during one exchange.
@@ -46,6 +49,10 @@ pub enum HeadError {
     /// The connection broke or ended.
     Closed(io::Error),
     Malformed(Refusal),
+    /// The backend says that it did not begin on the request.
+    Unread,
+    /// The request has no form in which the backend could be sent it.
+    Unsendable(Refusal),
 }
 
 impl Upstream {

@@ -14,7 +14,7 @@ use rustls::{
 
 pub use self::{resolver::Resolver, tickets::Tickets};
 use crate::{
-    config::{self, TlsVersion},
+    config::{self, TlsVersion, Versions},
     net::certificates::Pair,
 };
 
@@ -34,8 +34,8 @@ pub struct ServerTls {
 ///
 /// Key exchange prefers X25519MLKEM768 among the groups for which the client sent a key, then
 /// X25519, P-256 and P-384; no second round trip is spent on a better one. The server's order of
-/// cipher suites counts. ALPN offers `http/1.1`; a client that offers only other protocols is
-/// refused, as RFC 7301 section 3.2 wants it. Sessions are resumed by tickets
+/// cipher suites counts. ALPN offers `h2` before `http/1.1`, of those that the listener speaks; a
+/// client that offers only other protocols is refused, as RFC 7301 section 3.2 wants it. Sessions are resumed by tickets
 /// alone (see [`Tickets`]); early data is never taken, since it can be replayed.
 ///
 /// # Errors
@@ -52,13 +52,23 @@ pub fn server_config(
         .with_no_client_auth()
         .with_cert_resolver(resolver.clone());
     config.ignore_client_order = true;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols(tls);
     config.ticketer = tickets.bound_to(tls, pairs);
     config.send_tls13_tickets = 2;
     // Session ids of TLS 1.2 would be remembered here, a second and unshared memory.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_early_data_size = 0;
     Ok(ServerTls { config: Arc::new(config), resolver })
+}
+
+/// The preferred one first.
+fn protocols(tls: &config::Tls) -> Vec<Vec<u8>> {
+    let spoken: &[&[u8]] = match tls.versions {
+        Versions::Both => &[b"h2", b"http/1.1"],
+        Versions::Http1 => &[b"http/1.1"],
+        Versions::Http2 => &[b"h2"],
+    };
+    spoken.iter().map(|protocol| protocol.to_vec()).collect()
 }
 
 fn versions(lowest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {

@@ -14,6 +14,7 @@ pub struct ListenerMetrics {
 struct Cells {
     accepted: Tally,
     closed: Tally,
+    http2: Tally,
     received_bytes: Tally,
     sent_bytes: Tally,
     handshakes: [Tally; Handshake::ALL.len()],
@@ -91,6 +92,11 @@ impl ListenerMetrics {
         self.slots.slot(slot).closed.add(1);
     }
 
+    /// A connection turned out to speak HTTP/2.
+    pub fn http2(&self, slot: usize) {
+        self.slots.slot(slot).http2.add(1);
+    }
+
     pub fn refused(&self, slot: usize, refusal: Refusal) {
         self.slots.slot(slot).refused[refusal as usize].add(1);
     }
@@ -121,6 +127,7 @@ impl ListenerMetrics {
 pub(super) struct ListenerFamilies {
     accepted: Family,
     open: Family,
+    http2: Family,
     refused: Family,
     handshakes: Family,
     received: Family,
@@ -135,6 +142,10 @@ impl ListenerFamilies {
                 "Connections accepted, those refused at once included.",
             ),
             open: Family::gauge("equipoise_listener_connections_open", "Connections open now."),
+            http2: Family::counter(
+                "equipoise_listener_http2_connections_total",
+                "Connections that turned out to speak HTTP/2.",
+            ),
             refused: Family::counter(
                 "equipoise_listener_connections_refused_total",
                 "Connections closed before their first request, by reason.",
@@ -159,6 +170,7 @@ impl ListenerFamilies {
         let label = ("listener", name);
         self.open.add(&[label], metrics.open() as f64);
         self.accepted.add(&[label], slots.sum(|cells| &cells.accepted) as f64);
+        self.http2.add(&[label], slots.sum(|cells| &cells.http2) as f64);
         self.received.add(&[label], slots.sum(|cells| &cells.received_bytes) as f64);
         self.sent.add(&[label], slots.sum(|cells| &cells.sent_bytes) as f64);
         for refusal in Refusal::ALL {
@@ -173,8 +185,16 @@ impl ListenerFamilies {
         }
     }
 
-    pub(super) fn into_families(self) -> [Family; 6] {
-        [self.accepted, self.open, self.refused, self.handshakes, self.received, self.sent]
+    pub(super) fn into_families(self) -> [Family; 7] {
+        [
+            self.accepted,
+            self.open,
+            self.http2,
+            self.refused,
+            self.handshakes,
+            self.received,
+            self.sent,
+        ]
     }
 }
 

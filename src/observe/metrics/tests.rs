@@ -137,7 +137,8 @@ fn the_page_keeps_the_rules_of_its_format() {
 
 fn check_name((name, kind): (&str, &str)) {
     assert!(name.starts_with("equipoise_") || name.starts_with("process_"), "{name}");
-    assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    assert!(name.bytes().all(fits), "{name}");
     assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
     for suffix in ["_count", "_sum", "_bucket", "_info_total"] {
         assert!(!name.ends_with(suffix), "{name}");

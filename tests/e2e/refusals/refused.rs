@@ -396,7 +396,7 @@ const TRAILERS: &[Line] = &[
 /// Requests that share nothing with the others.
 #[rustfmt::skip]
 const WHOLE: &[Line] = &[
-    Line("the HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400|505", "http2-preface"),
+    Line("the HTTP/2 preface with a field", b"PRI * HTTP/2.0\r\nHost: www.example.com\r\n\r\nSM\r\n\r\n", "505", "bad-version"),
     Line("a TLS handshake", b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n", "400", "bad-request-line|bad-method"),
     Line("zero bytes", b"\0\0\0\0\r\n\r\n", "400", "bad-request-line|bad-method"),
     Line("Transfer-Encoding with HTTP/1.0", b"POST / HTTP/1.0\r\nHost: www.example.com\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400", "bad-transfer-encoding"),
@@ -406,6 +406,12 @@ const WHOLE: &[Line] = &[
     Line("an absolute-form of another host with HTTP/1.0", b"GET http://a.example.com/ HTTP/1.0\r\nHost: b.example.com\r\n\r\n", "400", "bad-host"),
     Line("an absolute-form without Host", b"GET http://www.example.com/ HTTP/1.1\r\n\r\n", "400", "bad-host"),
 ];
+
+/// Where HTTP/1 alone is spoken.
+pub fn http1_alone() -> Row {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    row("the HTTP/2 preface", preface, "400|505", "http2-preface", Stage::Head)
+}
 
 /// Rows that are made rather than written: one byte or line over each limit.
 fn limits() -> Vec<Row> {

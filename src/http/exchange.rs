@@ -1,4 +1,4 @@
-//! One request and its answer between two HTTP/1 connections: the heads, then the bodies, both
+//! One request and its answer between a client and a backend: the heads, then the bodies, both
 //! directions at once.
 
 use std::{
@@ -11,20 +11,23 @@ use tokio::time::Instant;
 
 use crate::{
     config::PoolTimeouts,
-    http::refusal::{self, Refusal},
+    http::{
+        downstream::Downstream,
+        h1::{
+            pump::{Stopped, Waiting},
+            upstream::HeadError,
+        },
+        passage::Passage,
+        refusal::{self, Refusal},
+        upstream::Upstream,
+    },
     message::head::Response,
     pool::retry::Reached,
 };
 
-use super::{
-    client::Client,
-    pump::{Pump, Stopped, Waiting},
-    upstream::{HeadError, Upstream},
-};
-
 /// The request on its way to the backend.
 pub struct Upload {
-    pump: Pump,
+    passage: Passage,
     state: UploadState,
     progress: Progress,
     /// The request has no byte that the client still has to send.
@@ -82,16 +85,23 @@ pub enum Cut {
     TookTooLong,
 }
 
+impl NoAnswer {
+    /// The backend said nothing for so long that its connection may be dead.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, NoAnswer::Upstream { reached: Reached::TimedOut, .. })
+    }
+}
+
 impl Upload {
-    /// A request that is wholly at hand: head and body are in `head`.
-    pub fn in_hand(pump: Pump) -> Upload {
-        Upload { in_hand: true, ..Upload::streamed(pump) }
+    /// A request that is wholly at hand.
+    pub fn in_hand(passage: Passage) -> Upload {
+        Upload { in_hand: true, ..Upload::streamed(passage) }
     }
 
     /// A request whose body follows from the client.
-    pub fn streamed(pump: Pump) -> Upload {
+    pub fn streamed(passage: Passage) -> Upload {
         let progress = Progress { stirred: 0, at: Instant::now() };
-        Upload { pump, state: UploadState::Going, progress, in_hand: false }
+        Upload { passage, state: UploadState::Going, progress, in_hand: false }
     }
 
     pub fn is_done(&self) -> bool {
@@ -100,7 +110,7 @@ impl Upload {
 
     /// Bytes of the body that the backend was sent, where it was streamed.
     pub fn moved(&self) -> u64 {
-        self.pump.moved()
+        self.passage.moved()
     }
 
     /// When the last byte had been sent.
@@ -116,13 +126,13 @@ impl Upload {
     fn poll(
         &mut self,
         context: &mut Context<'_>,
-        client: &mut Client,
+        client: &mut Downstream<'_>,
         upstream: &mut Upstream,
     ) -> Result<(), NoAnswer> {
         if self.state != UploadState::Going {
             return Ok(());
         }
-        match self.pump.poll(context, &mut client.side, &mut upstream.side.stream) {
+        match self.passage.poll_up(context, client, upstream) {
             Poll::Ready(Ok(())) => self.state = UploadState::Done { at: Instant::now() },
             Poll::Ready(Err(Stopped::Sink(_))) => self.state = UploadState::Cut,
             Poll::Ready(Err(Stopped::Malformed(refusal))) => {
@@ -131,19 +141,19 @@ impl Upload {
             Poll::Ready(Err(Stopped::Source(_) | Stopped::SourceEnded)) => {
                 return Err(NoAnswer::ClientGone);
             }
-            Poll::Pending => self.progress.look(self.pump.stirred()),
+            Poll::Pending => self.progress.look(self.passage.stirred()),
         }
         Ok(())
     }
 
     /// Whether the client has gone, which can be seen while nothing more of this request comes.
-    fn poll_client_gone(&self, context: &mut Context<'_>, client: &mut Client) -> bool {
+    fn poll_client_gone(&self, context: &mut Context<'_>, client: &mut Downstream<'_>) -> bool {
         (self.in_hand || self.is_done()) && client.poll_gone(context).is_ready()
     }
 
     /// Whether the client keeps the rest of the request to itself.
     fn waits_for_client(&self) -> bool {
-        self.state == UploadState::Going && self.pump.waiting() == Waiting::Source
+        self.state == UploadState::Going && self.passage.waiting() == Waiting::Source
     }
 
     /// The time for the whole exchange ran out: a backend is not to blame for a slow client, who
@@ -167,7 +177,7 @@ impl Upload {
     /// Until when the request may stand as it does, and what it is then.
     fn deadline(&self, bounds: &Bounds) -> (Instant, NoAnswer) {
         let upstream = |refusal| NoAnswer::Upstream { refusal, reached: Reached::TimedOut };
-        match (self.state, self.pump.waiting()) {
+        match (self.state, self.passage.waiting()) {
             (UploadState::Going, Waiting::Source) => {
                 let refused = NoAnswer::Refused(refusal::BODY_TIMEOUT);
                 (self.progress.at + bounds.client_idle, refused)
@@ -203,7 +213,7 @@ impl Bounds {
 
 /// Sends the request and waits for the next head of an answer, an interim one included.
 pub async fn next_head(
-    client: &mut Client,
+    client: &mut Downstream<'_>,
     upstream: &mut Upstream,
     upload: &mut Upload,
     response: &mut Response,
@@ -222,9 +232,9 @@ pub async fn next_head(
         let (deadline, late) = upload.deadline(bounds);
         match bounds.whole() {
             Some(whole) if whole < deadline => {
-                client.timer.poll(context, whole).map(|()| Err(upload.took_too_long()))
+                client.timer().poll(context, whole).map(|()| Err(upload.took_too_long()))
             }
-            _ => client.timer.poll(context, deadline).map(|()| Err(late)),
+            _ => client.timer().poll(context, deadline).map(|()| Err(late)),
         }
     })
     .await
@@ -234,19 +244,23 @@ fn no_head(error: HeadError, upstream: &Upstream) -> NoAnswer {
     match error {
         HeadError::Malformed(refusal) => NoAnswer::Upstream { refusal, reached: Reached::Sent },
         HeadError::Closed(_) => {
-            let stale = upstream.reused && !upstream.answered;
+            let stale = upstream.may_be_stale();
             let reached = if stale { Reached::Stale } else { Reached::Sent };
             NoAnswer::Upstream { refusal: refusal::UPSTREAM_RESET, reached }
         }
+        HeadError::Unread => {
+            NoAnswer::Upstream { refusal: refusal::UPSTREAM_RESET, reached: Reached::Nothing }
+        }
+        HeadError::Unsendable(refusal) => NoAnswer::Refused(refusal),
     }
 }
 
 /// Moves the answer to the client, and what is left of the request to the backend.
 pub async fn relay(
-    client: &mut Client,
+    client: &mut Downstream<'_>,
     upstream: &mut Upstream,
     upload: &mut Upload,
-    download: &mut Pump,
+    download: &mut Passage,
     bounds: &Bounds,
 ) -> Result<(), Cut> {
     let mut progress = Progress { stirred: 0, at: Instant::now() };
@@ -259,7 +273,7 @@ pub async fn relay(
             }
             Err(NoAnswer::ClientGone) => return Poll::Ready(Err(Cut::ClientGone)),
         }
-        match download.poll(context, &mut upstream.side, &mut client.side.stream) {
+        match download.poll_down(context, client, upstream) {
             Poll::Ready(outcome) => return Poll::Ready(outcome.map_err(cut)),
             Poll::Pending => progress.look(download.stirred()),
         }
@@ -277,9 +291,9 @@ pub async fn relay(
         };
         match bounds.whole() {
             Some(whole) if whole < deadline => {
-                client.timer.poll(context, whole).map(|()| Err(Cut::TookTooLong))
+                client.timer().poll(context, whole).map(|()| Err(Cut::TookTooLong))
             }
-            _ => client.timer.poll(context, deadline).map(|()| Err(late)),
+            _ => client.timer().poll(context, deadline).map(|()| Err(late)),
         }
     })
     .await

@@ -1,0 +1,142 @@
+//! The client's end of one exchange, whichever version of HTTP it speaks.
+
+use std::{
+    io,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use ::h2::Reason;
+use tokio::time::Instant;
+
+use crate::http::{
+    h1::{
+        client::{Client, GivenUp, NoRequest},
+        timer::Timer,
+    },
+    h2::client::ClientStream,
+};
+
+/// A connection that is all this request's for a while, or one stream among others.
+pub enum Downstream<'a> {
+    H1(&'a mut Client),
+    H2(&'a mut ClientStream),
+}
+
+impl Downstream<'_> {
+    pub fn timer(&mut self) -> &mut Timer {
+        match self {
+            Downstream::H1(client) => &mut client.timer,
+            Downstream::H2(stream) => &mut stream.timer,
+        }
+    }
+
+    /// The host name that the client asked a certificate for.
+    pub fn sni(&self) -> Option<&str> {
+        match self {
+            Downstream::H1(client) => client.side.stream.sni(),
+            Downstream::H2(stream) => stream.sni.as_deref(),
+        }
+    }
+
+    /// What of the request's body has been read.
+    pub fn at_hand(&self) -> &[u8] {
+        match self {
+            Downstream::H1(client) => client.side.input.filled(),
+            Downstream::H2(stream) => &stream.at_hand,
+        }
+    }
+
+    /// So many bytes of the body are done with.
+    pub fn consume(&mut self, count: usize) {
+        match self {
+            Downstream::H1(client) => client.side.input.consume(count),
+            Downstream::H2(stream) => stream.at_hand.clear(),
+        }
+    }
+
+    /// Reads until `length` bytes of the body are at hand; `whole` is when the time for the whole
+    /// exchange runs out.
+    pub async fn read_body(
+        &mut self,
+        length: usize,
+        idle: Duration,
+        whole: Option<Instant>,
+    ) -> Result<(), NoRequest> {
+        match self {
+            Downstream::H1(client) => client.read_body(length, idle, whole).await,
+            Downstream::H2(stream) => stream.read_body(length, idle, whole).await,
+        }
+    }
+
+    /// Sends an interim head, as HTTP/1 writes it.
+    pub async fn inform(&mut self, head: Vec<u8>, timeout: Duration) -> io::Result<()> {
+        match self {
+            Downstream::H1(client) => client.write(&head, timeout).await,
+            Downstream::H2(stream) => stream.inform(head),
+        }
+    }
+
+    /// Sends a whole answer of our own, as HTTP/1 writes it.
+    pub async fn write(&mut self, message: &[u8], timeout: Duration) -> io::Result<()> {
+        match self {
+            Downstream::H1(client) => client.write(message, timeout).await,
+            Downstream::H2(stream) => stream.write(message, timeout).await,
+        }
+    }
+
+    /// Ready when the client has gone.
+    pub fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Downstream::H1(client) => client.poll_gone(context),
+            Downstream::H2(stream) => stream.poll_gone(context),
+        }
+    }
+
+    /// Waits for `future` until `deadline`, as long as the client stays.
+    pub async fn unless_gone<T>(
+        &mut self,
+        deadline: Instant,
+        future: impl Future<Output = T>,
+    ) -> Result<T, GivenUp> {
+        match self {
+            Downstream::H1(client) => client.unless_gone(deadline, future).await,
+            Downstream::H2(stream) => stream.unless_gone(deadline, future).await,
+        }
+    }
+
+    /// The request itself is malformed. HTTP/2 has a word for that, which answers it (RFC 9113,
+    /// section 8.1.1); in HTTP/1 it is answered in words. Whether it has been answered.
+    pub fn protocol_error(&mut self) -> bool {
+        match self {
+            Downstream::H1(_) => false,
+            Downstream::H2(stream) => {
+                stream.reset(Reason::PROTOCOL_ERROR);
+                true
+            }
+        }
+    }
+
+    /// The answer breaks off, where its end would else look like a clean one: `by_end`, the end of
+    /// the connection is the end of the body.
+    pub fn cut(&mut self, by_end: EndsBy) {
+        match self {
+            Downstream::H1(client) if by_end == EndsBy::Close => {
+                // A FIN would be this body's clean end: a reset tells it apart. Where the socket is
+                // broken already, the client can tell as well.
+                let _ = client.side.stream.tcp().set_zero_linger();
+            }
+            Downstream::H1(_) => {}
+            Downstream::H2(stream) => stream.reset(Reason::INTERNAL_ERROR),
+        }
+    }
+}
+
+/// What tells a client that the body has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndsBy {
+    /// A length, a last chunk, a flag.
+    Framing,
+    /// The end of the connection.
+    Close,
+}

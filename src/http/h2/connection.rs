@@ -1,0 +1,242 @@
+//! The story of a client's HTTP/2 connection: streams come, each is served by a task of its own,
+//! until one side has had enough.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use ::h2::{
+    Reason, RecvStream,
+    server::{self, SendResponse},
+};
+use bytes::Bytes;
+use http::Request;
+use tokio::{sync::Notify, task::spawn_local, time::Instant};
+
+use crate::{
+    http::{
+        connection::Ends,
+        door::Door,
+        downstream::Downstream,
+        h1::timer::Timer,
+        local::Local,
+        proxy::{self, Arrival, Next},
+        site::Site,
+    },
+    message,
+    net::stream::Stream,
+    observe::reason::Reason as Word,
+};
+
+use super::{client::ClientStream, flood::Ledger, heads, watched::Watched};
+
+/// What HTTP/1 reads as a head when a client speaks HTTP/2 (RFC 9113, section 3.4).
+pub const PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
+/// How much of one request's body may come ahead of the backend that takes it.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// All of a connection's streams together.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// How much of one answer waits in memory for the client to take it.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Errors of a client's own streams that reset them, before it is told to leave (CVE-2025-8671).
+const MAX_PROVOKED_RESETS: usize = 100;
+/// How long a connection that is told to leave may take to read why.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+type Opened = (Request<RecvStream>, SendResponse<Bytes>);
+type Connection = server::Connection<Watched, Bytes>;
+
+/// Serves a connection. `before` is what has been read of it.
+pub async fn serve(stream: Stream, before: Vec<u8>, ends: Ends, door: Rc<Door>, local: Rc<Local>) {
+    let site = door.serving().site.clone();
+    let limits = &site.limits;
+    let ledger = Ledger::new(limits.max_control_frames, limits.max_resets);
+    let visit = Rc::new(Visit {
+        ends,
+        sni: stream.sni().map(Rc::from),
+        ledger: Rc::new(RefCell::new(ledger)),
+        open: Cell::new(0),
+        ended: Notify::new(),
+        door,
+        local,
+    });
+    let mut timer = Timer::new(Instant::now() + site.timeouts.header);
+    let watched = Watched::new(stream, before, visit.ledger.clone());
+    let handshake = builder(&site).handshake(watched);
+    let handshake = timer.within(Instant::now() + site.timeouts.header, handshake).await;
+    let Ok(Ok(mut connection)) = handshake else {
+        return;
+    };
+    site.metrics.http2(visit.local.slot);
+    let closing = follow(&mut connection, &mut timer, &visit).await;
+    visit.end(&mut connection, &mut timer, closing).await;
+}
+
+fn builder(site: &Site) -> server::Builder {
+    let limits = &site.limits;
+    let headers_size = u32::try_from(limits.max_headers_size).unwrap_or(u32::MAX);
+    let mut builder = server::Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_concurrent_streams(limits.max_streams)
+        .max_header_list_size(headers_size)
+        .max_local_error_reset_streams(Some(MAX_PROVOKED_RESETS));
+    builder
+}
+
+/// A connection, for all of its streams.
+struct Visit {
+    ends: Ends,
+    sni: Option<Rc<str>>,
+    ledger: Rc<RefCell<Ledger>>,
+    /// Streams that are being served.
+    open: Cell<usize>,
+    /// One of them has ended.
+    ended: Notify,
+    door: Rc<Door>,
+    local: Rc<Local>,
+}
+
+/// Why no more streams are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    /// It has ended, or broken.
+    Ended,
+    /// We have had enough: those that are open may end.
+    Politely,
+    /// It sends too much that carries nothing.
+    Flooded,
+}
+
+/// Serves every stream that comes, until no more shall.
+async fn follow(connection: &mut Connection, timer: &mut Timer, visit: &Rc<Visit>) -> Closing {
+    let mut served = 0;
+    let mut idle_since = Instant::now();
+    loop {
+        let site = visit.door.serving().site.clone();
+        let patience = if served == 0 { site.timeouts.header } else { site.timeouts.keep_alive };
+        let mut closed = pin!(visit.door.closed());
+        let mut ended = pin!(visit.ended.notified());
+        let next = poll_fn(|context| {
+            if let Poll::Ready(next) = visit.poll_stream(context, connection) {
+                return Poll::Ready(next);
+            }
+            if closed.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(Closing::Politely));
+            }
+            if visit.open.get() > 0 {
+                idle_since = Instant::now();
+                return ended.as_mut().poll(context).map(|()| Ok(None));
+            }
+            timer.poll(context, idle_since + patience).map(|()| Err(Closing::Politely))
+        });
+        match next.await {
+            Ok(Some(opened)) => {
+                served += 1;
+                visit.clone().take(opened);
+                if served >= site.limits.max_requests {
+                    return Closing::Politely;
+                }
+            }
+            Ok(None) => {}
+            Err(closing) => return closing,
+        }
+    }
+}
+
+impl Visit {
+    /// The next stream, or why there is none.
+    fn poll_stream(
+        &self,
+        context: &mut Context<'_>,
+        connection: &mut Connection,
+    ) -> Poll<Result<Option<Opened>, Closing>> {
+        let polled = connection.poll_accept(context);
+        if self.ledger.borrow().is_exceeded() {
+            return Poll::Ready(Err(Closing::Flooded));
+        }
+        polled.map(|accepted| match accepted {
+            Some(Ok(opened)) => Ok(Some(opened)),
+            Some(Err(_)) | None => Err(Closing::Ended),
+        })
+    }
+
+    /// Sees a connection off on which no more streams are taken.
+    async fn end(self: &Rc<Self>, connection: &mut Connection, timer: &mut Timer, why: Closing) {
+        match why {
+            Closing::Ended => return,
+            Closing::Politely => connection.graceful_shutdown(),
+            Closing::Flooded => {
+                self.local.metrics.error(self.local.slot, Word::Http2Flood);
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                let closed = poll_fn(|context| connection.poll_closed(context));
+                // Whatever comes of it, the connection is over.
+                let _ = timer.within(Instant::now() + FAREWELL, closed).await;
+                return;
+            }
+        }
+        loop {
+            let mut ended = pin!(self.ended.notified());
+            let deadline = (self.open.get() == 0).then(|| Instant::now() + FAREWELL);
+            let next = poll_fn(|context| {
+                if let Poll::Ready(next) = self.poll_stream(context, connection) {
+                    return Poll::Ready(next);
+                }
+                match deadline {
+                    Some(deadline) => timer.poll(context, deadline).map(|()| Err(Closing::Ended)),
+                    None => ended.as_mut().poll(context).map(|()| Ok(None)),
+                }
+            });
+            match next.await {
+                // It crossed our word on the wire: it is served.
+                Ok(Some(opened)) => self.clone().take(opened),
+                Ok(None) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn take(self: Rc<Self>, (request, reply): Opened) {
+        self.open.set(self.open.get() + 1);
+        let open = Open(self);
+        spawn_local(async move { open.0.serve_stream(request, reply).await });
+    }
+
+    async fn serve_stream(&self, request: Request<RecvStream>, reply: SendResponse<Bytes>) {
+        let begun = Instant::now();
+        // One snapshot for the length of one request.
+        let serving = self.door.serving();
+        let (parts, body) = request.into_parts();
+        let read = heads::request(&parts, body.is_end_stream(), &serving.site.limits);
+        drop(parts);
+        let (request, read) = match read {
+            Ok(request) => (request, Ok(())),
+            Err(refusal) => (message::head::Request::of_version2(), Err(refusal)),
+        };
+        let mut stream = ClientStream::new(reply, body, self.sni.clone());
+        let client = Downstream::H2(&mut stream);
+        let arrival = Arrival { client, begun, request: &request, read, last: false };
+        match proxy::serve(arrival, self.ends, &self.door, &serving, &self.local).await {
+            Next::Request | Next::Linger => self.ledger.borrow_mut().answered(),
+            Next::Cut => stream.reset(Reason::INTERNAL_ERROR),
+        }
+    }
+}
+
+/// A stream that is being served, until it is dropped.
+struct Open(Rc<Visit>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        self.0.ended.notify_one();
+    }
+}

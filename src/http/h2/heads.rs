@@ -1,0 +1,354 @@
+//! Between the lines that all rooms read and HTTP/2's own form of a head (RFC 9113, section 8).
+//! Pure.
+//!
+//! What comes becomes the same [`Request`] or [`Response`] that HTTP/1 is read into, so that routes,
+//! policy and header rules know one form; what goes is written as HTTP/1 writes it, and taken apart
+//! here. The `h2` crate has refused before us what it can see: pseudo-fields that are missing,
+//! repeated, late or unknown, upper-case names, fields of a connection, a TE that is not `trailers`.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+
+use crate::{
+    config::Limits,
+    http::refusal::{self, Refusal},
+    message::{
+        field::Name,
+        head::{Fields, Line, Request, Response, Span, Version},
+        method::Method,
+    },
+};
+
+/// Reads a request's head. `ended`: no body and no trailers follow.
+pub fn request(
+    parts: &http::request::Parts,
+    ended: bool,
+    limits: &Limits,
+) -> Result<Request, Refusal> {
+    let method = parts.method.as_str().as_bytes();
+    let target = target(parts)?;
+    let mut head = Vec::with_capacity(512);
+    head.extend_from_slice(method);
+    head.push(b' ');
+    head.extend_from_slice(target);
+    let (method_span, target_span) =
+        (Span::new(0, method.len()), Span::new(method.len() + 1, head.len()));
+    head.extend_from_slice(b" HTTP/2.0\r\n");
+    let mut lines = Lines { bytes: head, lines: Vec::new() };
+    if lines.bytes.len() - 2 > limits.max_request_line {
+        return Err(refusal::LINE_TOO_LONG);
+    }
+    push_host(&mut lines, parts)?;
+    push_fields(&mut lines, &parts.headers, limits)?;
+    Ok(Request {
+        method: Method::from_bytes(method),
+        method_span,
+        target: target_span,
+        version: Version::Http2,
+        ended,
+        fields: lines.fields(),
+    })
+}
+
+/// Reads an answer's head.
+pub fn response(parts: &http::response::Parts) -> Result<Response, Refusal> {
+    let mut lines = Lines { bytes: b"HTTP/2.0\r\n".to_vec(), lines: Vec::new() };
+    for (name, value) in &parts.headers {
+        if !is_trimmed(value.as_bytes()) {
+            return Err(refusal::BAD_RESPONSE);
+        }
+        lines.push(name.as_str().as_bytes(), value.as_bytes());
+    }
+    let status = parts.status.as_u16();
+    if !(100..=599).contains(&status) {
+        return Err(refusal::BAD_RESPONSE);
+    }
+    let (reason, version) = (Span::default(), Version::Http2);
+    Ok(Response { status, reason, version, fields: lines.fields() })
+}
+
+/// Reads trailers into lines, each with its CRLF.
+pub fn trailer_lines(trailers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
+    let mut lines = Lines { bytes: Vec::new(), lines: Vec::new() };
+    for (name, value) in trailers {
+        let name = name.as_str().as_bytes();
+        if Name::from_bytes(name).is_forbidden_in_trailers() || !is_trimmed(value.as_bytes()) {
+            return Err(refusal::BAD_TRAILER);
+        }
+        lines.push(name, value.as_bytes());
+    }
+    Ok(lines.bytes)
+}
+
+/// A target is a path, `*` for OPTIONS, or with CONNECT an authority (RFC 9113, section 8.3.1).
+fn target(parts: &http::request::Parts) -> Result<&[u8], Refusal> {
+    let connect = parts.method == http::Method::CONNECT;
+    let target = match parts.uri.path_and_query() {
+        Some(path) => path.as_str().as_bytes(),
+        None if connect => b"*",
+        None => return Err(refusal::BAD_TARGET),
+    };
+    let whole_server = target == b"*" && (connect || parts.method == http::Method::OPTIONS);
+    let fits = target.iter().all(|byte| matches!(byte, 0x21..=0x7e) && *byte != b'#');
+    if !fits || !(target.starts_with(b"/") || whole_server) {
+        return Err(refusal::BAD_TARGET);
+    }
+    Ok(target)
+}
+
+/// `:authority` and Host are one thing; where both stand they must be equal.
+fn push_host(lines: &mut Lines, parts: &http::request::Parts) -> Result<(), Refusal> {
+    let mut hosts = parts.headers.get_all(http::header::HOST).iter();
+    let host = hosts.next().map(HeaderValue::as_bytes);
+    if hosts.next().is_some() {
+        return Err(refusal::SEVERAL_HOSTS);
+    }
+    let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let host = match (authority, host) {
+        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
+            return Err(refusal::HOST_DIFFERS);
+        }
+        (Some(host), _) | (None, Some(host)) => host,
+        (None, None) => return Ok(()),
+    };
+    lines.push(b"host", host);
+    Ok(())
+}
+
+/// A cookie may come in crumbs, which HTTP/1 does not know (RFC 9113, section 8.2.3).
+fn push_fields(lines: &mut Lines, fields: &HeaderMap, limits: &Limits) -> Result<(), Refusal> {
+    let start = lines.bytes.len();
+    let mut cookies: Vec<&[u8]> = Vec::new();
+    for (name, value) in fields {
+        let value = value.as_bytes();
+        if !is_trimmed(value) {
+            return Err(refusal::BAD_HEADER);
+        }
+        match *name {
+            http::header::HOST => continue,
+            http::header::COOKIE => cookies.push(value),
+            _ => lines.push(name.as_str().as_bytes(), value),
+        }
+        if name.as_str().len() + 2 + value.len() > limits.max_header {
+            return Err(refusal::HEADER_TOO_LONG);
+        }
+    }
+    if !cookies.is_empty() {
+        lines.push(b"cookie", &cookies.join(&b"; "[..]));
+    }
+    // Crumbs count as the lines that they came in.
+    if fields.len() > limits.max_headers {
+        return Err(refusal::TOO_MANY_HEADERS);
+    }
+    if lines.bytes.len() - start > limits.max_headers_size {
+        return Err(refusal::HEADERS_TOO_LARGE);
+    }
+    Ok(())
+}
+
+/// HTTP/1 takes white space around a value away; here it may not stand (RFC 9113, section 8.2.1).
+fn is_trimmed(value: &[u8]) -> bool {
+    let space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    !space(value.first()) && !space(value.last())
+}
+
+/// Header lines as they are made.
+struct Lines {
+    bytes: Vec<u8>,
+    lines: Vec<Line>,
+}
+
+impl Lines {
+    fn push(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        let value_start = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        let value_end = self.bytes.len();
+        self.bytes.extend_from_slice(b"\r\n");
+        self.lines.push(Line {
+            known: Name::from_bytes(name),
+            name: Span::new(start, start + name.len()),
+            value: Span::new(value_start, value_end),
+            whole: Span::new(start, self.bytes.len()),
+        });
+    }
+
+    fn fields(self) -> Fields {
+        Fields::of(self.bytes, self.lines)
+    }
+}
+
+/// The head of a request to a backend, written as HTTP/1 writes it, in HTTP/2's form. `None` for a
+/// target or an authority that has none there.
+pub fn to_request(head: Vec<u8>, scheme: &'static str) -> Option<http::Request<()>> {
+    let Apart { line, host, fields } = Apart::of(head);
+    let mut words = line.split(|&byte| byte == b' ');
+    let (method, path) = (words.next()?, words.next()?);
+    let mut request = http::Request::new(());
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.method_mut() = http::Method::from_bytes(method).ok()?;
+    let uri = Uri::builder().scheme(scheme).authority(&*host?).path_and_query(path);
+    *request.uri_mut() = uri.build().ok()?;
+    *request.headers_mut() = fields;
+    Some(request)
+}
+
+/// The head of an answer to a client, written as HTTP/1 writes it, in HTTP/2's form.
+pub fn to_response(head: Vec<u8>) -> http::Response<()> {
+    let Apart { line, fields, host: _ } = Apart::of(head);
+    let mut response = http::Response::new(());
+    *response.version_mut() = http::Version::HTTP_2;
+    // "HTTP/1.1 200 ", as we have written it.
+    let status = line.get(9..12).and_then(|digits| StatusCode::from_bytes(digits).ok());
+    *response.status_mut() = status.unwrap_or(StatusCode::BAD_GATEWAY);
+    *response.headers_mut() = fields;
+    response
+}
+
+/// Lines, each with its CRLF, in HTTP/2's form.
+pub fn to_trailers(lines: &[u8]) -> HeaderMap {
+    to_fields(Bytes::copy_from_slice(lines), &mut None)
+}
+
+/// A head taken apart: its fields but those of a connection, and without Host, which HTTP/2 has in
+/// a place of its own.
+struct Apart {
+    line: Bytes,
+    host: Option<Bytes>,
+    fields: HeaderMap,
+}
+
+impl Apart {
+    fn of(head: Vec<u8>) -> Apart {
+        let head = Bytes::from(head);
+        let end = memchr::memmem::find(&head, b"\r\n").unwrap_or(head.len());
+        let mut host = None;
+        let fields = to_fields(head.slice((end + 2).min(head.len())..), &mut host);
+        Apart { line: head.slice(..end), host, fields }
+    }
+}
+
+/// What a line holds was checked when it was read: one that does not fit all the same is dropped.
+fn to_fields(lines: Bytes, host: &mut Option<Bytes>) -> HeaderMap {
+    let mut fields = HeaderMap::with_capacity(16);
+    let mut start = 0;
+    while let Some(length) = memchr::memmem::find(&lines[start..], b"\r\n") {
+        let line = lines.slice(start..start + length);
+        start += length + 2;
+        let Some(colon) = memchr::memchr(b':', &line) else {
+            continue;
+        };
+        let name = &line[..colon];
+        let known = Name::from_bytes(name);
+        if known.is_hop_by_hop() && known != Name::Te {
+            continue;
+        }
+        let spaces = usize::from(line.get(colon + 1) == Some(&b' '));
+        let value = line.slice(colon + 1 + spaces..);
+        if known == Name::Host {
+            *host = Some(value);
+            continue;
+        }
+        let name = HeaderName::from_bytes(name);
+        let value = HeaderValue::from_maybe_shared(value);
+        if let (Ok(name), Ok(value)) = (name, value) {
+            fields.append(name, value);
+        }
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A head as the library hands it over: `method target authority|name: value|…`.
+    fn parts(text: &str) -> http::request::Parts {
+        let mut lines = text.split('|');
+        let words: Vec<&str> = lines.next().unwrap().split(' ').collect();
+        let mut uri = http::uri::Parts::default();
+        uri.path_and_query = Some(words[1].parse().unwrap());
+        if let Some(authority) = words.get(2) {
+            uri.scheme = Some("https".parse().unwrap());
+            uri.authority = Some(authority.parse().unwrap());
+        }
+        let request = http::Request::builder().method(words[0]).uri(Uri::from_parts(uri).unwrap());
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        for line in lines {
+            let (name, value) = line.split_once(": ").unwrap();
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            parts.headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        parts
+    }
+
+    fn read(text: &str) -> Result<String, Refusal> {
+        let request = request(&parts(text), false, &Limits::default())?;
+        let method = String::from_utf8(request.method_bytes().to_vec()).unwrap();
+        let target = String::from_utf8(request.target_bytes().to_vec()).unwrap();
+        let mut lines = Vec::new();
+        request.fields.copy_kept(&mut lines, |_| true);
+        let lines = String::from_utf8(lines).unwrap().replace("\r\n", "|");
+        Ok(format!("{method} {target} {lines}"))
+    }
+
+    #[test]
+    fn a_request_becomes_lines() {
+        assert_eq!(read("GET /a?b x|a: 1|b: 2").unwrap(), "GET /a?b host: x|a: 1|b: 2|");
+        assert_eq!(read("GET /|host: x").unwrap(), "GET / host: x|");
+        assert_eq!(read("GET / X|host: x").unwrap(), "GET / host: X|");
+        assert_eq!(read("OPTIONS *").unwrap(), "OPTIONS * ");
+        let crumbs = read("GET / x|cookie: a=1|a: b|cookie: c=2").unwrap();
+        assert_eq!(crumbs, "GET / host: x|a: b|cookie: a=1; c=2|");
+    }
+
+    #[test]
+    fn what_is_refused_of_a_request() {
+        let refused = |text: &str, refusal| assert_eq!(read(text), Err(refusal), "{text}");
+        refused("GET / x|host: y", refusal::HOST_DIFFERS);
+        refused("GET / x|host: x|host: x", refusal::SEVERAL_HOSTS);
+        refused("GET *", refusal::BAD_TARGET);
+        refused("GET / x|a:  b", refusal::BAD_HEADER);
+        refused("GET / x|a: b\t", refusal::BAD_HEADER);
+        let many = format!("GET / x{}", "|a: b".repeat(101));
+        refused(&many, refusal::TOO_MANY_HEADERS);
+        refused(&format!("GET / x|a: {}", "b".repeat(17 << 10)), refusal::HEADER_TOO_LONG);
+        refused(&format!("GET /{}", "b".repeat(9 << 10)), refusal::LINE_TOO_LONG);
+        let large = format!("GET / x{}", format!("|a: {}", "b".repeat(15 << 10)).repeat(5));
+        refused(&large, refusal::HEADERS_TOO_LARGE);
+    }
+
+    #[test]
+    fn a_written_request_is_taken_apart() {
+        let head = "POST /a?b HTTP/1.1\r\nHost: x:8\r\nTransfer-Encoding: chunked\r\nA: 1\r\n\
+                    a: 2\r\nTE: trailers\r\nEmpty: \r\n\r\n";
+        let request = to_request(head.as_bytes().to_vec(), "http").unwrap();
+        assert_eq!(request.method(), "POST");
+        assert_eq!(request.uri(), "http://x:8/a?b");
+        let names: Vec<&str> = request.headers().keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["a", "te", "empty"]);
+        let values: Vec<_> = request.headers().get_all("a").iter().collect();
+        assert_eq!(values, ["1", "2"]);
+        let star = to_request(b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), "http").unwrap();
+        assert_eq!(star.uri().path(), "*");
+    }
+
+    #[test]
+    fn a_written_answer_is_taken_apart() {
+        let head = b"HTTP/1.1 204 No Content\r\nConnection: close\r\nA: b\r\n\r\n".to_vec();
+        let response = to_response(head);
+        assert_eq!(response.status(), 204);
+        assert_eq!(response.headers().len(), 1);
+        assert_eq!(response.headers()["a"], "b");
+    }
+
+    #[test]
+    fn trailers_go_both_ways_but_not_those_that_frame() {
+        let trailers = to_trailers(b"grpc-status: 0\r\nA: b\r\n");
+        assert_eq!(trailer_lines(&trailers).unwrap(), b"grpc-status: 0\r\na: b\r\n");
+        let framing = to_trailers(b"content-length: 3\r\n");
+        assert_eq!(trailer_lines(&framing), Err(refusal::BAD_TRAILER));
+    }
+}

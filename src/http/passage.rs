@@ -1,0 +1,186 @@
+//! One direction of an exchange: a head and the body behind it, from one side to the other.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::{
+    downstream::Downstream,
+    h1::{
+        body::{Body, Framing},
+        pump::{Coding, Pump, Stopped, Waiting},
+    },
+    transfer::{Content, Sink, Source, Transfer},
+    upstream::Upstream,
+};
+
+/// How a message passes.
+pub enum Passage {
+    /// Between two HTTP/1 connections, which copies least.
+    Lines(Pump),
+    /// With HTTP/2 at one end or at both.
+    Frames(Box<Transfer>),
+}
+
+impl Passage {
+    /// A request of which every byte is at hand.
+    pub fn of_request_at_hand(
+        head: Vec<u8>,
+        body: &[u8],
+        client: &Downstream<'_>,
+        upstream: &Upstream,
+    ) -> Passage {
+        match (client, upstream) {
+            (_, Upstream::H2(_)) => {
+                let content = Content::AtHand(Bytes::copy_from_slice(body));
+                Passage::frames(head, content, Coding::Identity)
+            }
+            (Downstream::H2(_), Upstream::H1(_)) => {
+                let head = [&head, body].concat();
+                Passage::frames(head, Content::AtHand(Bytes::new()), Coding::Identity)
+            }
+            (Downstream::H1(_), Upstream::H1(_)) => {
+                let mut whole = head;
+                whole.extend_from_slice(body);
+                let nothing = Body::new(Framing::Empty, 0);
+                Passage::Lines(Pump::new(whole, nothing, Coding::Identity))
+            }
+        }
+    }
+
+    /// A request whose body follows, at most `limit` bytes of it.
+    pub fn of_request(
+        head: Vec<u8>,
+        framing: Framing,
+        limit: u64,
+        client: &Downstream<'_>,
+        upstream: &Upstream,
+    ) -> Passage {
+        let coding = coding(framing);
+        match (client, upstream) {
+            (Downstream::H1(_), Upstream::H1(_)) => {
+                Passage::Lines(Pump::new(head, Body::new(framing, limit), coding))
+            }
+            (Downstream::H1(_), Upstream::H2(_)) => {
+                Passage::frames(head, Content::Lines(Body::new(framing, limit)), coding)
+            }
+            (Downstream::H2(_), _) => {
+                Passage::frames(head, Content::Frames { left: limit }, coding)
+            }
+        }
+    }
+
+    /// An answer. `from` is how the backend frames its body, `to` how the client gets it.
+    pub fn of_answer(
+        head: Vec<u8>,
+        from: Framing,
+        to: Framing,
+        client: &Downstream<'_>,
+        upstream: &Upstream,
+    ) -> Passage {
+        let coding = coding(to);
+        let lines = |framing| Body::new(framing, u64::MAX);
+        match (client, upstream) {
+            (Downstream::H1(_), Upstream::H1(_)) => {
+                Passage::Lines(Pump::new(head, lines(from), coding))
+            }
+            (Downstream::H2(_), Upstream::H1(_)) => {
+                Passage::frames(head, Content::Lines(lines(from)), coding)
+            }
+            (_, Upstream::H2(_)) => {
+                Passage::frames(head, Content::Frames { left: u64::MAX }, coding)
+            }
+        }
+    }
+
+    fn frames(head: Vec<u8>, content: Content, coding: Coding) -> Passage {
+        Passage::Frames(Box::new(Transfer::new(head, content, coding)))
+    }
+
+    /// Moves what can be moved of a request.
+    pub fn poll_up(
+        &mut self,
+        context: &mut Context<'_>,
+        client: &mut Downstream<'_>,
+        upstream: &mut Upstream,
+    ) -> Poll<Result<(), Stopped>> {
+        match (self, client, upstream) {
+            (Passage::Lines(pump), Downstream::H1(client), Upstream::H1(upstream)) => {
+                pump.poll(context, &mut client.side, &mut upstream.side.stream)
+            }
+            (Passage::Lines(_), ..) => unreachable!("lines pass between HTTP/1 connections"),
+            (Passage::Frames(transfer), client, upstream) => {
+                let mut source = match client {
+                    Downstream::H1(client) => Source::H1(&mut client.side),
+                    Downstream::H2(stream) => Source::Client(stream),
+                };
+                let mut sink = match upstream {
+                    Upstream::H1(upstream) => Sink::H1(&mut upstream.side.stream),
+                    Upstream::H2(stream) => Sink::Backend(stream),
+                };
+                transfer.poll(context, &mut source, &mut sink)
+            }
+        }
+    }
+
+    /// Moves what can be moved of an answer.
+    pub fn poll_down(
+        &mut self,
+        context: &mut Context<'_>,
+        client: &mut Downstream<'_>,
+        upstream: &mut Upstream,
+    ) -> Poll<Result<(), Stopped>> {
+        match (self, client, upstream) {
+            (Passage::Lines(pump), Downstream::H1(client), Upstream::H1(upstream)) => {
+                pump.poll(context, &mut upstream.side, &mut client.side.stream)
+            }
+            (Passage::Lines(_), ..) => unreachable!("lines pass between HTTP/1 connections"),
+            (Passage::Frames(transfer), client, upstream) => {
+                let mut source = match upstream {
+                    Upstream::H1(upstream) => Source::H1(&mut upstream.side),
+                    Upstream::H2(stream) => Source::Backend(stream),
+                };
+                let mut sink = match client {
+                    Downstream::H1(client) => Sink::H1(&mut client.side.stream),
+                    Downstream::H2(stream) => Sink::Client(stream),
+                };
+                transfer.poll(context, &mut source, &mut sink)
+            }
+        }
+    }
+
+    pub fn waiting(&self) -> Waiting {
+        match self {
+            Passage::Lines(pump) => pump.waiting(),
+            Passage::Frames(transfer) => transfer.waiting(),
+        }
+    }
+
+    /// Bytes of the body moved so far, without framing.
+    pub fn moved(&self) -> u64 {
+        match self {
+            Passage::Lines(pump) => pump.moved(),
+            Passage::Frames(transfer) => transfer.moved(),
+        }
+    }
+
+    /// Grows with everything that is read or written.
+    pub fn stirred(&self) -> u64 {
+        match self {
+            Passage::Lines(pump) => pump.stirred(),
+            Passage::Frames(transfer) => transfer.stirred(),
+        }
+    }
+
+    /// Whether anything has gone out.
+    pub fn has_begun(&self) -> bool {
+        match self {
+            Passage::Lines(pump) => pump.has_begun(),
+            Passage::Frames(transfer) => transfer.has_begun(),
+        }
+    }
+}
+
+fn coding(framing: Framing) -> Coding {
+    if framing == Framing::Chunked { Coding::Chunked } else { Coding::Identity }
+}

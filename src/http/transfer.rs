@@ -1,0 +1,476 @@
+//! One direction of a body where HTTP/2 is at one end of it or at both. Between two HTTP/1
+//! connections it is `h1::pump`, which copies less.
+//!
+//! It never reads ahead of what the other side takes: that is the back-pressure. Room that a peer
+//! was promised is given back when its bytes have gone on.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use ::h2::{RecvStream, SendStream};
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
+
+use crate::{
+    http::{
+        h1::{
+            body::{Body, Piece},
+            buffer::Buffer,
+            pump::{COPY_MAX, Coding, Side, Stopped, Waiting, push_hex},
+        },
+        h2::{
+            client::{ClientStream, End, poll_send},
+            heads,
+            upstream::UpstreamStream,
+        },
+        refusal,
+    },
+    net::stream::Stream,
+};
+
+/// Where a body comes from.
+pub enum Source<'a> {
+    H1(&'a mut Side<Stream>),
+    Client(&'a mut ClientStream),
+    Backend(&'a mut UpstreamStream),
+}
+
+/// Where it goes.
+pub enum Sink<'a> {
+    H1(&'a mut Stream),
+    Client(&'a mut ClientStream),
+    Backend(&'a mut UpstreamStream),
+}
+
+/// How a body is read.
+pub enum Content {
+    /// These bytes, and no more.
+    AtHand(Bytes),
+    /// In HTTP/1's framing.
+    Lines(Body),
+    /// In frames, at most so many bytes.
+    Frames { left: u64 },
+}
+
+/// One body on its way.
+pub struct Transfer {
+    content: Content,
+    coding: Coding,
+    /// The head goes with the first that comes of the body, or as soon as that has to be waited for.
+    head: Option<Vec<u8>>,
+    /// For an HTTP/1 sink: what goes before `data`.
+    gathered: Vec<u8>,
+    /// Of `gathered`.
+    written: usize,
+    data: Bytes,
+    /// The CRLF that ends the chunk in `data`.
+    owes_line_end: bool,
+    /// Bytes that a source in frames is to be given room for again.
+    owes_room: usize,
+    /// What ends the body, once its last byte has been read.
+    end: Option<Vec<u8>>,
+    state: State,
+    waiting: Waiting,
+    moved: u64,
+    stirred: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Going,
+    /// The end of the body has been passed on; for HTTP/1 it may still have to be written.
+    Ended,
+}
+
+/// What a source had.
+enum Next {
+    Data(Bytes),
+    /// Trailer lines, each with its CRLF.
+    End(Vec<u8>),
+}
+
+impl Transfer {
+    /// `head` is written as HTTP/1 writes it; `coding` is how an HTTP/1 sink is to have the body.
+    pub fn new(head: Vec<u8>, content: Content, coding: Coding) -> Transfer {
+        Transfer {
+            content,
+            coding,
+            head: Some(head),
+            gathered: Vec::new(),
+            written: 0,
+            data: Bytes::new(),
+            owes_line_end: false,
+            owes_room: 0,
+            end: None,
+            state: State::Going,
+            waiting: Waiting::Source,
+            moved: 0,
+            stirred: 0,
+        }
+    }
+
+    pub fn waiting(&self) -> Waiting {
+        self.waiting
+    }
+
+    /// Bytes of the body moved so far, without framing.
+    pub fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    /// Grows with everything that is read or written.
+    pub fn stirred(&self) -> u64 {
+        self.stirred
+    }
+
+    /// Whether anything has gone to the sink.
+    pub fn has_begun(&self) -> bool {
+        self.head.is_none()
+    }
+
+    /// Moves what can be moved; ready when the body has ended and all of it has been taken.
+    pub fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut Source<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Poll<Result<(), Stopped>> {
+        loop {
+            if self.has_unsent() {
+                self.waiting = Waiting::Sink;
+                ready!(self.poll_send(context, sink)).map_err(Stopped::Sink)?;
+                self.stirred += 1;
+                self.give_room(source);
+                continue;
+            }
+            if self.state == State::Ended {
+                return match sink {
+                    Sink::H1(stream) => {
+                        Pin::new(&mut **stream).poll_flush(context).map_err(Stopped::Sink)
+                    }
+                    Sink::Client(_) | Sink::Backend(_) => Poll::Ready(Ok(())),
+                };
+            }
+            self.waiting = Waiting::Source;
+            let next = self.poll_next(context, source);
+            let next = match next {
+                Poll::Ready(next) => Some(next?),
+                Poll::Pending => None,
+            };
+            if let Some(next) = &next {
+                self.stirred += 1;
+                if let Next::Data(data) = next {
+                    self.moved += data.len() as u64;
+                }
+            }
+            let has_next = next.is_some();
+            self.take_in(next, source, sink)?;
+            if !has_next && !self.has_unsent() {
+                return self.flushed(context, sink);
+            }
+        }
+    }
+
+    /// Nothing more to read now: what was written must not wait for it.
+    fn flushed(
+        &mut self,
+        context: &mut Context<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Poll<Result<(), Stopped>> {
+        if let Sink::H1(stream) = sink
+            && let Poll::Ready(Err(error)) = Pin::new(&mut **stream).poll_flush(context)
+        {
+            return Poll::Ready(Err(Stopped::Sink(error)));
+        }
+        Poll::Pending
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.written < self.gathered.len() || !self.data.is_empty()
+    }
+}
+
+/// Reading.
+impl Transfer {
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut Source<'_>,
+    ) -> Poll<Result<Next, Stopped>> {
+        match (&mut self.content, source) {
+            (Content::AtHand(bytes), _) if bytes.is_empty() => {
+                Poll::Ready(Ok(Next::End(Vec::new())))
+            }
+            (Content::AtHand(bytes), _) => Poll::Ready(Ok(Next::Data(std::mem::take(bytes)))),
+            (Content::Lines(body), Source::H1(side)) => poll_lines(context, side, body),
+            (Content::Frames { left }, Source::Client(stream)) => {
+                poll_frames(context, &mut stream.body, left)
+            }
+            (Content::Frames { left }, Source::Backend(stream)) => match stream.body() {
+                Ok(body) => poll_frames(context, body, left),
+                Err(error) => Poll::Ready(Err(Stopped::Source(error))),
+            },
+            (Content::Lines(_) | Content::Frames { .. }, _) => {
+                unreachable!("a body is read the way its side speaks")
+            }
+        }
+    }
+
+    /// Whether nothing can follow what has been read.
+    fn is_at_end(&self, source: &mut Source<'_>) -> bool {
+        match (&self.content, source) {
+            (Content::AtHand(bytes), _) => bytes.is_empty(),
+            (Content::Lines(body), _) => body.remaining() == Some(0),
+            (Content::Frames { .. }, Source::Client(stream)) => stream.body.is_end_stream(),
+            (Content::Frames { .. }, Source::Backend(stream)) => {
+                stream.body().is_ok_and(|body| body.is_end_stream())
+            }
+            (Content::Frames { .. }, Source::H1(_)) => false,
+        }
+    }
+
+    fn give_room(&mut self, source: &mut Source<'_>) {
+        if self.has_unsent() || self.owes_room == 0 {
+            return;
+        }
+        let count = std::mem::take(&mut self.owes_room);
+        let body = match source {
+            Source::H1(_) => return,
+            Source::Client(stream) => Some(&mut stream.body),
+            Source::Backend(stream) => stream.body().ok(),
+        };
+        if let Some(body) = body {
+            // A stream that has ended meanwhile needs no room.
+            let _ = body.flow_control().release_capacity(count);
+        }
+    }
+}
+
+fn poll_lines(
+    context: &mut Context<'_>,
+    side: &mut Side<Stream>,
+    body: &mut Body,
+) -> Poll<Result<Next, Stopped>> {
+    loop {
+        match body.next(side.input.filled()).map_err(Stopped::Malformed)? {
+            Piece::Framing(count) => side.input.consume(count),
+            Piece::Data(count) => {
+                return Poll::Ready(Ok(Next::Data(taken(&mut side.input, count))));
+            }
+            Piece::End(count) => {
+                side.input.consume(count);
+                return Poll::Ready(Ok(Next::End(body.trailers().to_vec())));
+            }
+            Piece::More => {
+                let count = ready!(side.poll_fill_lazily(context)).map_err(Stopped::Source)?;
+                match count {
+                    0 if body.may_end_with_connection() => {
+                        return Poll::Ready(Ok(Next::End(Vec::new())));
+                    }
+                    0 => return Poll::Ready(Err(Stopped::SourceEnded)),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn taken(input: &mut Buffer, count: usize) -> Bytes {
+    let data = Bytes::copy_from_slice(&input.filled()[..count]);
+    input.consume(count);
+    data
+}
+
+fn poll_frames(
+    context: &mut Context<'_>,
+    body: &mut RecvStream,
+    left: &mut u64,
+) -> Poll<Result<Next, Stopped>> {
+    if let Some(data) = ready!(body.poll_data(context)) {
+        let data = data.map_err(stopped)?;
+        *left = left
+            .checked_sub(data.len() as u64)
+            .ok_or(Stopped::Malformed(refusal::BODY_TOO_LARGE))?;
+        return Poll::Ready(Ok(Next::Data(data)));
+    }
+    let trailers = ready!(body.poll_trailers(context)).map_err(stopped)?;
+    let lines = trailers.as_ref().map(heads::trailer_lines).transpose();
+    Poll::Ready(lines.map(|lines| Next::End(lines.unwrap_or_default())).map_err(Stopped::Malformed))
+}
+
+/// What the library refuses of a body is the sender's fault, such as a length that it does not keep.
+fn stopped(error: ::h2::Error) -> Stopped {
+    match error.is_library() && error.reason() == Some(::h2::Reason::PROTOCOL_ERROR) {
+        true => Stopped::Malformed(refusal::HTTP2_BODY),
+        false => Stopped::Source(io::Error::other(error)),
+    }
+}
+
+/// Writing.
+impl Transfer {
+    /// Prepares what came for the sink; nothing came: only the head, which must not wait.
+    fn take_in(
+        &mut self,
+        next: Option<Next>,
+        source: &mut Source<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Stopped> {
+        let bodiless = match &next {
+            Some(Next::End(trailers)) => trailers.is_empty(),
+            Some(Next::Data(_)) | None => false,
+        };
+        if let Some(head) = self.head.take() {
+            let opened = match sink {
+                Sink::H1(_) => {
+                    self.gathered = head;
+                    Ok(())
+                }
+                Sink::Client(stream) => stream.open(head, bodiless),
+                Sink::Backend(stream) => stream.open(head, bodiless),
+            };
+            opened.map_err(Stopped::Sink)?;
+            if bodiless && !matches!(sink, Sink::H1(_)) {
+                self.state = State::Ended;
+                return Ok(());
+            }
+        }
+        match next {
+            None => {}
+            Some(Next::Data(data)) if data.is_empty() => {}
+            Some(Next::Data(data)) => self.take_data(data, source, sink),
+            Some(Next::End(trailers)) => self.take_end(trailers, sink).map_err(Stopped::Sink)?,
+        }
+        Ok(())
+    }
+
+    fn take_data(&mut self, data: Bytes, source: &mut Source<'_>, sink: &mut Sink<'_>) {
+        if matches!(self.content, Content::Frames { .. }) {
+            self.owes_room += data.len();
+        }
+        match sink {
+            Sink::H1(_) => {
+                self.gather(data);
+                return;
+            }
+            Sink::Client(_) | Sink::Backend(_) => {
+                if self.is_at_end(source) {
+                    self.end = Some(Vec::new());
+                }
+            }
+        }
+        self.data = data;
+    }
+
+    /// A short piece is copied behind what goes before it: then all of it leaves in one write.
+    fn gather(&mut self, data: Bytes) {
+        if self.written == self.gathered.len() {
+            self.gathered.clear();
+            self.written = 0;
+        }
+        let chunked = self.coding == Coding::Chunked;
+        if chunked {
+            push_hex(&mut self.gathered, data.len());
+            self.gathered.extend_from_slice(b"\r\n");
+        }
+        if data.len() > COPY_MAX {
+            self.data = data;
+            self.owes_line_end = chunked;
+            return;
+        }
+        self.gathered.extend_from_slice(&data);
+        if chunked {
+            self.gathered.extend_from_slice(b"\r\n");
+        }
+    }
+
+    fn take_end(&mut self, trailers: Vec<u8>, sink: &mut Sink<'_>) -> io::Result<()> {
+        self.state = State::Ended;
+        let stream = match sink {
+            Sink::H1(_) => {
+                if self.coding == Coding::Chunked {
+                    self.gathered.extend_from_slice(b"0\r\n");
+                    self.gathered.extend_from_slice(&trailers);
+                    self.gathered.extend_from_slice(b"\r\n");
+                }
+                return Ok(());
+            }
+            Sink::Client(stream) => stream.answer()?,
+            Sink::Backend(stream) => stream.request()?,
+        };
+        end(stream, &trailers)?;
+        if let Sink::Client(stream) = sink {
+            stream.ended();
+        }
+        Ok(())
+    }
+
+    fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Poll<io::Result<()>> {
+        let stream = match sink {
+            Sink::H1(stream) => return self.poll_write(context, stream),
+            Sink::Client(stream) => stream.answer()?,
+            Sink::Backend(stream) => stream.request()?,
+        };
+        let how = if self.end.is_some() { End::WithData } else { End::Later };
+        let before = self.data.len();
+        let sent = poll_send(context, stream, &mut self.data, how);
+        if self.data.len() != before {
+            self.stirred += 1;
+        }
+        ready!(sent)?;
+        if self.end.take().is_some() {
+            self.state = State::Ended;
+            if let Sink::Client(stream) = sink {
+                stream.ended();
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        stream: &mut Stream,
+    ) -> Poll<io::Result<()>> {
+        while self.has_unsent() {
+            let before = &self.gathered[self.written..];
+            let slices = [IoSlice::new(before), IoSlice::new(&self.data)];
+            let count = match (before.is_empty(), self.data.is_empty()) {
+                (false, false) => {
+                    ready!(Pin::new(&mut *stream).poll_write_vectored(context, &slices))?
+                }
+                (false, true) => ready!(Pin::new(&mut *stream).poll_write(context, before))?,
+                (true, _) => ready!(Pin::new(&mut *stream).poll_write(context, &self.data))?,
+            };
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let of_gathered = count.min(before.len());
+            self.written += of_gathered;
+            self.data.advance(count - of_gathered);
+            self.stirred += count as u64;
+            if self.written == self.gathered.len() && self.data.is_empty() && self.owes_line_end {
+                self.gathered.clear();
+                self.gathered.extend_from_slice(b"\r\n");
+                (self.written, self.owes_line_end) = (0, false);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Ends a stream whose data has all gone, with trailers if there are any.
+fn end(stream: &mut SendStream<Bytes>, trailers: &[u8]) -> io::Result<()> {
+    let ended = if trailers.is_empty() {
+        stream.send_data(Bytes::new(), true)
+    } else {
+        stream.send_trailers(heads::to_trailers(trailers))
+    };
+    ended.map_err(io::Error::other)
+}

@@ -1,0 +1,49 @@
+//! The backend's end of one exchange, whichever version of HTTP it speaks.
+
+use std::task::{Context, Poll};
+
+use crate::{
+    http::{
+        h1::{self, upstream::HeadError},
+        h2::upstream::UpstreamStream,
+    },
+    message::head::Response,
+};
+
+/// A connection that is all this request's for a while, or one stream among others.
+pub enum Upstream {
+    H1(h1::upstream::Upstream),
+    H2(UpstreamStream),
+}
+
+impl Upstream {
+    /// Reads the next head of an answer, an interim one included.
+    pub fn poll_head(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut Response,
+    ) -> Poll<Result<(), HeadError>> {
+        match self {
+            Upstream::H1(connection) => connection.poll_head(context, into),
+            Upstream::H2(stream) => stream.poll_head(context, into),
+        }
+    }
+
+    /// Whether the backend may have closed the connection before the request reached it: it has
+    /// been used before, and nothing of an answer has come.
+    pub fn may_be_stale(&self) -> bool {
+        match self {
+            Upstream::H1(connection) => connection.reused && !connection.answered,
+            Upstream::H2(stream) => stream.is_reused(),
+        }
+    }
+
+    /// The backend has said nothing for too long: its connection may be dead, and no other request
+    /// is to go that way. One of this request's own goes with it.
+    pub fn distrust(&self) {
+        match self {
+            Upstream::H1(_) => {}
+            Upstream::H2(stream) => stream.distrust(),
+        }
+    }
+}
