@@ -112,7 +112,7 @@ fn with_release((row, release): ([String; 7], String)) -> [String; 8] {
     [address, verdict, since, in_flight, requests, weight, release, last_probe]
 }
 
-/// `1 release`, `2 releases for 3 min: 1.4.2 on 3, 1.5.0 on 1`.
+/// `1 release`, `2 releases for 3 min: 1.4.2 on 3, 1.5.0 on 1; traffic keeps to 1.4.2`.
 fn releases_words(releases: &ReleasesStatus, now: SystemTime) -> String {
     let count = counted(releases.known.len(), "release");
     let Some(skewed_since) = releases.skewed_since else {
@@ -120,7 +120,11 @@ fn releases_words(releases: &ReleasesStatus, now: SystemTime) -> String {
     };
     let on = |each: &ReleaseStatus| format!("{} on {}", each.release, each.backends);
     let known: Vec<String> = releases.known.iter().map(on).collect();
-    format!("{count} for {}: {}", since(skewed_since, now), known.join(", "))
+    let traffic = match &releases.preferred {
+        Some(release) => format!("; traffic keeps to {release}"),
+        None => String::new(),
+    };
+    format!("{count} for {}: {}{traffic}", since(skewed_since, now), known.join(", "))
 }
 
 fn backend(backend: &BackendStatus, now: SystemTime) -> [String; 7] {
@@ -260,6 +264,8 @@ pool app, round-robin, 3 requests waiting for a backend
                 known: vec![known("1.4.2"), known("1.5.0")],
                 unknown: 1,
                 skewed_since: Some(10),
+                on_skew: "prefer-newest".into(),
+                preferred: Some("1.5.0".into()),
             }),
             backends: vec![
                 backend(80, Some("1.4.2"), "200 in 3 ms"),
@@ -268,7 +274,7 @@ pool app, round-robin, 3 requests waiting for a backend
             ],
         };
         let expected = "
-pool app, round-robin, 2 releases for 50 s: 1.4.2 on 1, 1.5.0 on 1
+pool app, round-robin, 2 releases for 50 s: 1.4.2 on 1, 1.5.0 on 1; traffic keeps to 1.5.0
   backend       verdict  since  in flight  requests  weight  release  last probe
   10.0.1.11:80  up       1 min  0          9         1       1.4.2    200 in 3 ms
   10.0.1.11:81  up       1 min  0          9         1       1.5.0    200 in 3 ms

@@ -237,6 +237,10 @@ pub struct Pool {
     pub protocol: Protocol,
     /// Where requests wait while every backend that is up has its `max_requests`.
     pub queue: Queue,
+    pub on_skew: OnSkew,
+    /// Share of the pool's weight, 0 to 1, that must run a release and be up before the traffic keeps
+    /// to it.
+    pub on_skew_min: f64,
 }
 
 impl Pool {
@@ -387,6 +391,17 @@ pub enum WhenAllDown {
     Fail,
     /// Balance over all of them, as if they were up.
     ServeAnyway,
+}
+
+/// What follows from it that the backends of a pool run several releases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSkew {
+    /// Nothing but words.
+    Report,
+    /// The traffic keeps to the release that was deployed last.
+    PreferNewest,
+    /// The traffic keeps to the release that most of the weight runs.
+    PreferMajority,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

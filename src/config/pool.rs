@@ -7,7 +7,7 @@ use super::{
     hash, health,
     listener::A_WAIT,
     model::{
-        Backend, Balance, HostHeader, Passive, Pool, PoolTimeouts, Protocol, Queue, Retry,
+        Backend, Balance, HostHeader, OnSkew, Passive, Pool, PoolTimeouts, Protocol, Queue, Retry,
         WhenAllDown,
     },
     name,
@@ -29,6 +29,8 @@ pub(super) static POOL: Shape = Shape {
         "host_header",
         "max_requests",
         "queue",
+        "on_skew",
+        "on_skew_min",
         "protocol",
     ],
 };
@@ -75,8 +77,24 @@ pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
         max_idle: table.integer("max_idle", 0..=65_536, 64),
         host_header: host_header(&table),
         queue: queue(&table),
+        on_skew: on_skew(&table),
+        on_skew_min: table.share("on_skew_min", 1.0, 0.5),
         protocol: table.word("protocol", Protocol::Http1),
     })
+}
+
+/// To keep to a release takes a probe that reads it.
+fn on_skew(pool: &Table<'_>) -> OnSkew {
+    let on_skew = pool.word("on_skew", OnSkew::Report);
+    let release = pool.field("health").and_then(|health| health.entry("release"));
+    if let Some(field) = pool.field("on_skew").filter(|_| on_skew != OnSkew::Report)
+        && release.is_none()
+    {
+        let message = "`on_skew` prefers a release, but no probe reads one";
+        let help = r#"add health = { release = { header = "X-Release" } }, with your header"#;
+        field.fail(message, help);
+    }
+    on_skew
 }
 
 fn backends(pool: &Table<'_>) -> Vec<Backend> {

@@ -198,6 +198,9 @@ fn pools_that_can_not_be() {
         ("[pool.x]\nbackends = [\"10.0.0.1:1\", { address = \"10.0.0.1:1\" }]", "15:39", "10.0.0.1:1 is in this pool twice", "e.toml:15:13"),
         ("[pool.x]\nbackends = [{ address = \"10.0.0.1:1\", weight = 0 }]", "15:48", "0 is no value", "from 1 to 256"),
         ("[pool.x]\nbackends = [{ weight = 2 }]", "15:13", "`address` is missing", ""),
+        ("on_skew = \"newest\"", "14:11", "`newest` is no value", "prefer-newest"),
+        ("on_skew = \"prefer-newest\"\nhealth = {}", "14:11", "`on_skew` prefers a release, but no probe reads one", "X-Release"),
+        ("on_skew_min = 2", "14:15", "2 is no value for `on_skew_min`", "\"20%\""),
         ("host_header = \"a b\"", "14:15", "`a b` is no value", "www.example.com"),
     ]);
 }

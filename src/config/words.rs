@@ -1,6 +1,8 @@
 //! The words of the closed choices: the same in the file, the logs and the metrics.
 
-use super::model::{Balance, LogFormat, ProbeMethod, Protocol, Start, TlsVersion, WhenAllDown};
+use super::model::{
+    Balance, LogFormat, OnSkew, ProbeMethod, Protocol, Start, TlsVersion, WhenAllDown,
+};
 
 /// A closed choice whose values are written as words.
 pub trait Words: Copy + PartialEq + 'static {
@@ -48,6 +50,14 @@ impl Words for WhenAllDown {
 impl Words for Protocol {
     const WORDS: &'static [(&'static str, Protocol)] =
         &[("http/1.1", Protocol::Http1), ("h2", Protocol::H2)];
+}
+
+impl Words for OnSkew {
+    const WORDS: &'static [(&'static str, OnSkew)] = &[
+        ("report", OnSkew::Report),
+        ("prefer-newest", OnSkew::PreferNewest),
+        ("prefer-majority", OnSkew::PreferMajority),
+    ];
 }
 
 impl Words for LogFormat {

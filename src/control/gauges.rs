@@ -19,7 +19,7 @@ pub fn families(status: &Status) -> Vec<Family> {
 }
 
 /// Of pools whose probes read releases. A name that nobody says any more leaves the page.
-fn releases(pools: &[PoolStatus]) -> [Family; 2] {
+fn releases(pools: &[PoolStatus]) -> [Family; 3] {
     let mut of_backend = Family::gauge(
         "equipoise_backend_release_info",
         "Always 1; the release that the backend last said it runs is a label, empty if unknown.",
@@ -28,11 +28,17 @@ fn releases(pools: &[PoolStatus]) -> [Family; 2] {
         "equipoise_pool_releases",
         "How many releases the pool's backends run, as far as they say; more than 1 is a skew.",
     );
+    let mut preferred = Family::gauge(
+        "equipoise_pool_preferred_release_info",
+        "Always 1; the release that the pool's traffic keeps to is a label, empty if to none.",
+    );
     for pool in pools {
         let Some(releases) = &pool.releases else {
             continue;
         };
         of_pool.add(&[("pool", &pool.name)], releases.known.len() as f64);
+        let release = releases.preferred.as_deref().unwrap_or_default();
+        preferred.add(&[("pool", &pool.name), ("release", release)], 1.0);
         for backend in &pool.backends {
             let address = backend.address.to_string();
             let release = backend.release.as_deref().unwrap_or_default();
@@ -41,7 +47,7 @@ fn releases(pools: &[PoolStatus]) -> [Family; 2] {
             of_backend.add(&labels, 1.0);
         }
     }
-    [of_backend, of_pool]
+    [of_backend, of_pool, preferred]
 }
 
 fn limits(pools: &[PoolStatus]) -> [Family; 2] {

@@ -102,6 +102,10 @@ pub struct ReleasesStatus {
     pub unknown: usize,
     /// Since when there has been more than one.
     pub skewed_since: Option<u64>,
+    /// As written in the file: `report`.
+    pub on_skew: String,
+    /// The release that the traffic keeps to.
+    pub preferred: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use std::{
 use fastrand::Rng;
 
 use crate::{
-    config::{self, Config, WhenAllDown},
+    config::{self, Config, OnSkew, WhenAllDown},
     control::{
         event::{Event, Moment, Prepared},
         protocol::VerdictWord,
@@ -25,7 +25,7 @@ use crate::{
         backend::{Backend, Key, Verdict},
         health::ProbeResult,
         members::{Member, Pool},
-        release::{Deployed, Reported},
+        release::{Deployed, Release, Reported},
     },
     snapshot::{Parts, Phase, Snapshot},
 };
@@ -235,6 +235,7 @@ impl Simulation {
         for ((pool, wanted), told) in snapshot.pools.iter().zip(&config.pools).zip(&status.pools) {
             assert_eq!(*pool.config, *wanted);
             check_candidates(pool);
+            check_preferred(pool, None);
             assert_eq!(pool.members.len(), wanted.backends.len());
             for ((member, backend), told) in
                 pool.members.iter().zip(&wanted.backends).zip(&told.backends)
@@ -276,6 +277,11 @@ impl Simulation {
     }
 
     fn check_change(&self, before: &Before, expected: &Expected) {
+        for pool in &self.state.snapshot().pools {
+            let mut held = before.snapshot.pools.iter();
+            let held = held.find(|held| held.config.name == pool.config.name);
+            check_preferred(pool, held.map(Arc::as_ref));
+        }
         let now = standings(&self.state.snapshot().pools);
         let published = !Arc::ptr_eq(&before.snapshot, self.state.snapshot());
         if !expected.may_publish_alone {
@@ -376,17 +382,71 @@ fn word(verdict: Verdict) -> VerdictWord {
 
 /// Said once more, in other words than the pool's own.
 fn check_candidates(pool: &Pool) {
-    let up =
-        |backup| pool.members.iter().any(|it| it.verdict == Verdict::Up && it.backup == backup);
+    let fits = |member: &Member| match (&pool.preferred, &member.deployed) {
+        (Some(preferred), Some(deployed)) => *preferred == deployed.release,
+        _ => true,
+    };
+    let up = |backup: bool, fitting: bool| {
+        let mut those = pool.members.iter().filter(|it| it.verdict == Verdict::Up);
+        those.any(|it| it.backup == backup && (!fitting || fits(it)))
+    };
     for (index, member) in pool.members.iter().enumerate() {
         let expected = match member.verdict {
             Verdict::Draining => false,
-            Verdict::Up => !member.backup || !up(false),
+            Verdict::Up => {
+                let best = fits(member) || !up(member.backup, true);
+                best && (!member.backup || !up(false, false))
+            }
             Verdict::Down => {
-                pool.config.when_all_down == WhenAllDown::ServeAnyway && !up(false) && !up(true)
+                let none = !up(false, false) && !up(true, false);
+                pool.config.when_all_down == WhenAllDown::ServeAnyway && none
             }
         };
         assert_eq!(pool.candidates.contains(&index), expected, "member {index}");
+    }
+}
+
+/// What the traffic keeps to can bear it, and nothing that can is preferred to it.
+fn check_preferred(pool: &Pool, before: Option<&Pool>) {
+    let config = &pool.config;
+    let only_backups = pool.members.iter().all(|member| member.backup);
+    let counted = || pool.members.iter().filter(|member| only_backups || !member.backup);
+    let runs = |release: &Release| -> Vec<&Member> {
+        let runs = |it: &&Member| it.deployed.as_ref().is_some_and(|it| it.release == *release);
+        counted().filter(runs).collect()
+    };
+    let weight = |release: &Release| runs(release).iter().map(|it| it.weight).sum::<u32>();
+    let up = |release: &Release| {
+        let runs = runs(release);
+        let up = runs.iter().filter(|member| member.verdict == Verdict::Up);
+        up.map(|member| member.weight).sum::<u32>()
+    };
+    let at = |release: &Release| {
+        let runs = runs(release);
+        runs.iter().filter_map(|it| it.deployed.as_ref()?.at).max()
+    };
+    let whole: u32 = counted().map(|member| member.weight).sum();
+    let able = |release: &Release| {
+        let least = (config.on_skew_min - 0.005) * f64::from(whole);
+        up(release) > 0 && f64::from(up(release)) >= least
+    };
+    let known = counted().filter_map(|member| Some(&member.deployed.as_ref()?.release));
+    let known: Vec<&Release> = known.filter(|release| able(release)).collect();
+    let Some(preferred) = &pool.preferred else {
+        assert!(config.on_skew == OnSkew::Report || known.is_empty(), "{known:?}");
+        return;
+    };
+    assert!(able(preferred), "{preferred}");
+    for other in known {
+        match config.on_skew {
+            OnSkew::Report => panic!("it only reports"),
+            OnSkew::PreferNewest => assert!(at(other) <= at(preferred), "{other}, {preferred}"),
+            OnSkew::PreferMajority => assert!(weight(other) <= weight(preferred)),
+        }
+        let held = before.is_some_and(|before| before.preferred.as_ref() == Some(other));
+        if config.on_skew == OnSkew::PreferMajority && held && other != preferred {
+            assert!(weight(other) < weight(preferred), "{other} had the traffic");
+        }
     }
 }
 
@@ -446,10 +506,16 @@ fn pool_text(random: &mut Rng) -> String {
     if random.bool() {
         let start = if random.bool() { "wait" } else { "assume-up" };
         let (rise, fall) = (random.u32(1..4), random.u32(1..4));
-        let release = if random.bool() { ", release = { header = \"X-Release\" }" } else { "" };
+        let reads = random.u8(..4) > 0;
+        let release = if reads { ", release = { header = \"X-Release\" }" } else { "" };
         text.push_str(&format!(
             "health = {{ start = \"{start}\", rise = {rise}, fall = {fall}{release} }}\n"
         ));
+        if reads {
+            let words = ["report", "prefer-newest", "prefer-majority"];
+            let (word, min) = (words[random.usize(..words.len())], random.u32(..=100));
+            text.push_str(&format!("on_skew = \"{word}\"\non_skew_min = \"{min}%\"\n"));
+        }
     }
     if random.bool() {
         let (fall, retry_after) = (random.u32(..4), random.u32(1..5));

@@ -3,8 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    config::OnSkew,
     control::event::Line,
     pool::{members::Pool, release::Release},
+    units::share_text,
 };
 
 /// As many as a person reads.
@@ -55,26 +57,47 @@ impl Census {
     }
 }
 
-/// A line for each pool whose releases changed between two snapshots, while it is skewed and when it
+/// Lines for each pool whose releases changed between two snapshots, while it is skewed and when it
 /// no longer is.
 pub fn lines(before: &[Arc<Pool>], now: &[Arc<Pool>]) -> Vec<Line> {
     let mut lines = Vec::new();
     for pool in now {
-        let name = &pool.config.name;
-        let held = before.iter().find(|held| held.config.name == *name);
-        if held.is_some_and(|held| Arc::ptr_eq(held, pool)) {
-            continue;
-        }
-        let before = held.map(|held| Census::of(held)).unwrap_or_default();
-        let census = Census::of(pool);
-        let words = format!("pool {name}: {}", census.words());
-        match (before.is_skewed(), census.is_skewed()) {
-            (_, true) if census != before => lines.push(Line::Warn(words)),
-            (true, false) => lines.push(Line::Info(words)),
-            (false, false) | (_, true) => {}
+        let held = before.iter().find(|held| held.config.name == pool.config.name);
+        if held.is_none_or(|held| !Arc::ptr_eq(held, pool)) {
+            lines.extend(census_line(held, pool));
+            lines.extend(traffic_line(held, pool));
         }
     }
     lines
+}
+
+fn census_line(held: Option<&Arc<Pool>>, pool: &Pool) -> Option<Line> {
+    let before = held.map(|held| Census::of(held)).unwrap_or_default();
+    let census = Census::of(pool);
+    let words = format!("pool {}: {}", pool.config.name, census.words());
+    match (before.is_skewed(), census.is_skewed()) {
+        (_, true) if census != before => Some(Line::Warn(words)),
+        (true, false) => Some(Line::Info(words)),
+        (false, false) | (_, true) => None,
+    }
+}
+
+/// Where the traffic goes, where that changes while there is a choice.
+fn traffic_line(held: Option<&Arc<Pool>>, pool: &Pool) -> Option<Line> {
+    let before = held.and_then(|held| held.preferred.as_ref());
+    let config = &pool.config;
+    let name = &config.name;
+    if config.on_skew == OnSkew::Report || !Census::of(pool).is_skewed() {
+        return None;
+    }
+    let least = share_text(config.on_skew_min);
+    match &pool.preferred {
+        now if now.as_ref() == before => None,
+        Some(release) => Some(Line::Info(format!("pool {name}: traffic keeps to {release}"))),
+        None => Some(Line::Warn(format!(
+            "pool {name}: no release has {least} of the weight up: traffic goes to all"
+        ))),
+    }
 }
 
 #[cfg(test)]
@@ -93,10 +116,12 @@ mod tests {
     };
 
     /// A pool whose backends run these; `-` where it is unknown.
-    fn pool(releases: &str) -> Arc<Pool> {
-        let text =
-            "[listener.web]\nbind = \"127.0.0.1:80\"\n[pool.app]\nbackends = [\"127.0.0.1:81\"]";
-        let config = config::parse(text, Path::new("e.toml")).unwrap();
+    fn pool(on_skew: &str, releases: &str) -> Arc<Pool> {
+        let text = format!(
+            "[listener.web]\nbind = \"127.0.0.1:80\"\n[pool.app]\nbackends = [\"127.0.0.1:81\"]\n\
+             health = {{ release = {{ header = \"X-Release\" }} }}\non_skew = \"{on_skew}\"\n"
+        );
+        let config = config::parse(&text, Path::new("e.toml")).unwrap();
         let metrics = Metrics::new(1);
         let member = |(port, release): (u16, &str)| {
             let key = Key { pool: "app".into(), address: ([127, 0, 0, 1], port).into() };
@@ -112,12 +137,13 @@ mod tests {
             }
         };
         let members = (81..).zip(releases.split(' ')).map(member).collect();
-        Arc::new(Pool::new(Arc::new(config.pools[0].clone()), members, metrics.pool("app")))
+        let config = Arc::new(config.pools[0].clone());
+        Arc::new(Pool::new(config, members, metrics.pool("app")))
     }
 
     #[track_caller]
     fn check(before: &str, now: &str, expected: Option<&str>) {
-        let lines = lines(&[pool(before)], &[pool(now)]);
+        let lines = lines(&[pool("report", before)], &[pool("report", now)]);
         let texts: Vec<&str> = lines.iter().map(Line::text).collect();
         assert_eq!(texts, Vec::from_iter(expected), "{before} -> {now}");
     }
@@ -137,6 +163,22 @@ mod tests {
         let words = "pool app: 2 releases: 1.4 on 1, 1.5 on 1, unknown on 1";
         check("1.4 1.4 -", "1.4 1.5 -", Some(words));
         check("1.4 1.5 -", "1.4 - -", Some("pool app: 1 release: 1.4 on 1, unknown on 2"));
+    }
+
+    #[test]
+    fn it_is_told_where_the_traffic_goes() {
+        let told = |before: &str, now: &str| {
+            let pools = [before, now].map(|releases| [pool("prefer-newest", releases)]);
+            let lines = lines(&pools[0], &pools[1]);
+            lines.last().map(|line| line.text().to_owned()).unwrap_or_default()
+        };
+        assert_eq!(told("- - -", "1.4 1.4 1.4"), "", "there is no choice");
+        assert_eq!(told("1.4 1.4 1.4", "1.5 1.4 1.4"), "pool app: 2 releases: 1.4 on 2, 1.5 on 1");
+        assert_eq!(told("1.5 1.4 1.4", "1.5 1.5 1.4"), "pool app: traffic keeps to 1.5");
+        let all = "pool app: no release has 50% of the weight up: traffic goes to all";
+        assert_eq!(told("1.5 1.5 1.4", "1.5 1.6 1.4"), all);
+        let told = lines(&[pool("report", "1.5 1.4")], &[pool("prefer-newest", "1.5 1.4")]);
+        assert_eq!(told, [Line::Info("pool app: traffic keeps to 1.5".to_owned())], "by a reload");
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl State {
 
     fn releases_status(&self, pool: &config::Pool) -> Option<ReleasesStatus> {
         let held = self.snapshot.pools.iter().find(|held| held.config.name == pool.name);
-        let census = Census::of(held.filter(|held| held.config.reads_releases())?);
+        let held = held.filter(|held| held.config.reads_releases())?;
+        let census = Census::of(held);
         let known = census.releases.iter();
         Some(ReleasesStatus {
             known: known
@@ -64,6 +65,8 @@ impl State {
                 .collect(),
             unknown: census.unknown,
             skewed_since: self.skewed.get(&pool.name).map(|since| unix_seconds(*since)),
+            on_skew: pool.on_skew.word().to_owned(),
+            preferred: held.preferred.as_ref().map(ToString::to_string),
         })
     }
 

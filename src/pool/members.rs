@@ -8,8 +8,9 @@ use crate::{
     pool::{
         backend::{Backend, Verdict},
         balance::consistent_hash,
+        preference::{self, Rule, Runner},
         queue::{Queue, Wanted},
-        release::Deployed,
+        release::{Deployed, Release},
     },
 };
 
@@ -17,8 +18,10 @@ use crate::{
 pub struct Pool {
     pub config: Arc<config::Pool>,
     pub members: Vec<Member>,
+    /// The release that the traffic keeps to; `None`: to none.
+    pub preferred: Option<Release>,
     /// Indexes into `members`, in their order: the normal backends that are up, else the backups
-    /// that are up, else what `when_all_down` says.
+    /// that are up, of these those that the traffic keeps to; else what `when_all_down` says.
     pub candidates: Vec<usize>,
     /// The largest weight among them.
     pub heaviest: u32,
@@ -45,24 +48,31 @@ pub struct Member {
 }
 
 impl Pool {
-    /// With a queue of its own.
+    /// With a queue of its own, and a traffic that keeps to nothing from before.
     pub fn new(config: Arc<config::Pool>, members: Vec<Member>, metrics: Arc<PoolMetrics>) -> Pool {
-        let candidates = candidates(&members, config.when_all_down);
-        let weights = candidates.iter().map(|&index| members[index].weight);
-        let heaviest = weights.max().unwrap_or(1);
+        let preferred = preferred(&config, &members, None);
+        let candidates = candidates(&members, preferred.as_ref(), config.when_all_down);
+        let heaviest = heaviest(&members, &candidates);
         let seeds = match &config.hash {
             Some(_) => members.iter().map(seed).collect(),
             None => Vec::new(),
         };
         let limited = members.iter().any(|member| member.max_requests.is_some());
         let queue = Arc::default();
-        Pool { config, members, candidates, heaviest, limited, seeds, queue, metrics }
+        Pool { config, members, preferred, candidates, heaviest, limited, seeds, queue, metrics }
     }
 
-    /// With the queue of the snapshot before, where the pool stood in it: who waits goes on waiting.
+    /// With the queue of the snapshot before, where the pool stood in it: who waits goes on waiting;
+    /// and with its preference, where that may go on.
     pub fn succeeding(self, before: Option<&Pool>) -> Pool {
-        let queue = before.map_or(self.queue, |before| before.queue.clone());
-        Pool { queue, ..self }
+        let Some(before) = before else {
+            return self;
+        };
+        let preferred = preferred(&self.config, &self.members, before.preferred.as_ref());
+        let when_all_down = self.config.when_all_down;
+        let candidates = candidates(&self.members, preferred.as_ref(), when_all_down);
+        let heaviest = heaviest(&self.members, &candidates);
+        Pool { preferred, candidates, heaviest, queue: before.queue.clone(), ..self }
     }
 
     /// Who may take one more try of a request now: up, and not full.
@@ -107,18 +117,50 @@ fn seed(member: &Member) -> u64 {
     consistent_hash::hash(member.backend.address().to_string().as_bytes())
 }
 
-fn candidates(members: &[Member], when_all_down: WhenAllDown) -> Vec<usize> {
+fn heaviest(members: &[Member], candidates: &[usize]) -> u32 {
+    candidates.iter().map(|&index| members[index].weight).max().unwrap_or(1)
+}
+
+/// A backup that runs another release is no reason to leave what the normal backends run, nor to go
+/// there: it is asked only where there is nothing else.
+fn preferred(config: &config::Pool, members: &[Member], held: Option<&Release>) -> Option<Release> {
+    let only_backups = members.iter().all(|member| member.backup);
+    let runners: Vec<Runner<'_>> = members
+        .iter()
+        .filter(|member| only_backups || !member.backup)
+        .map(|member| Runner {
+            deployed: member.deployed.as_ref(),
+            weight: member.weight,
+            up: member.verdict == Verdict::Up,
+        })
+        .collect();
+    let rule = Rule { on_skew: config.on_skew, min: config.on_skew_min, held };
+    preference::preferred(&rule, &runners)
+}
+
+fn candidates(
+    members: &[Member],
+    preferred: Option<&Release>,
+    when_all_down: WhenAllDown,
+) -> Vec<usize> {
     let all = |wanted: &dyn Fn(&Member) -> bool| -> Vec<usize> {
         (0..members.len()).filter(|&index| wanted(&members[index])).collect()
     };
     let up = |member: &Member| member.verdict == Verdict::Up;
-    let normal = all(&|member| up(member) && !member.backup);
-    if !normal.is_empty() {
-        return normal;
-    }
-    let backups = all(&|member| up(member) && member.backup);
-    if !backups.is_empty() {
-        return backups;
+    // A backend whose release is unknown is not left out: nothing speaks against it.
+    let keeps = |member: &Member| match (preferred, &member.deployed) {
+        (Some(preferred), Some(deployed)) => deployed.release == *preferred,
+        (None, _) | (_, None) => true,
+    };
+    let tiers: [&dyn Fn(&Member) -> bool; 4] = [
+        &|member| up(member) && !member.backup && keeps(member),
+        &|member| up(member) && !member.backup,
+        &|member| up(member) && member.backup && keeps(member),
+        &|member| up(member) && member.backup,
+    ];
+    let best = tiers.into_iter().map(all).find(|candidates| !candidates.is_empty());
+    if let Some(best) = best {
+        return best;
     }
     match when_all_down {
         WhenAllDown::Fail => Vec::new(),
@@ -132,11 +174,13 @@ mod tests {
     use super::*;
     use crate::pool::backend::Key;
 
-    fn member(verdict: Verdict, backup: bool) -> Member {
+    /// `release` is empty where it is unknown.
+    fn member(verdict: Verdict, backup: bool, release: &str) -> Member {
         let key = Key { pool: "app".into(), address: "127.0.0.1:80".parse().unwrap() };
         let metrics = crate::observe::metrics::Metrics::new(1).backend("app", "127.0.0.1:80");
         let backend = Backend::new(key, Arc::default(), metrics);
-        Member { backend, weight: 1, backup, max_requests: None, verdict, deployed: None }
+        let deployed = release.parse().ok().map(|release| Deployed { release, at: None });
+        Member { backend, weight: 1, backup, max_requests: None, verdict, deployed }
     }
 
     #[test]
@@ -146,7 +190,7 @@ mod tests {
         let config = config::parse(config, std::path::Path::new("e.toml")).unwrap();
         let config = Arc::new(config.pools[0].clone());
         let members: Vec<Member> = [Some(1), Some(2), None]
-            .map(|max_requests| Member { max_requests, ..member(Verdict::Up, false) })
+            .map(|max_requests| Member { max_requests, ..member(Verdict::Up, false, "") })
             .into();
         let metrics = crate::observe::metrics::Metrics::new(1).pool("app");
         let pool = Pool::new(config, members, metrics);
@@ -163,13 +207,55 @@ mod tests {
         use Verdict::*;
         use WhenAllDown::*;
         let check = |given: &[(Verdict, bool)], when_all_down, expected: &[usize]| {
-            let members: Vec<Member> = given.iter().map(|&(v, b)| member(v, b)).collect();
-            assert_eq!(candidates(&members, when_all_down), expected, "{given:?}");
+            let members: Vec<Member> = given.iter().map(|&(v, b)| member(v, b, "")).collect();
+            assert_eq!(candidates(&members, None, when_all_down), expected, "{given:?}");
         };
         check(&[(Up, false), (Down, false), (Up, true)], Fail, &[0]);
         check(&[(Down, false), (Draining, false), (Up, true)], Fail, &[2]);
         check(&[(Down, false), (Down, true)], Fail, &[]);
         check(&[(Down, false), (Draining, false), (Down, true)], ServeAnyway, &[0, 2]);
         check(&[(Draining, false)], ServeAnyway, &[]);
+    }
+
+    #[test]
+    fn other_releases_are_asked_before_nobody() {
+        use Verdict::*;
+        let check = |given: &[(Verdict, bool, &str)], expected: &[usize]| {
+            let members: Vec<Member> = given.iter().map(|&(v, b, r)| member(v, b, r)).collect();
+            let preferred = "1.5".parse().ok();
+            let found = candidates(&members, preferred.as_ref(), WhenAllDown::Fail);
+            assert_eq!(found, expected, "{given:?}");
+        };
+        check(
+            &[(Up, false, "1.5"), (Up, false, "1.4"), (Up, false, ""), (Up, true, "1.5")],
+            &[0, 2],
+        );
+        check(&[(Down, false, "1.5"), (Up, false, "1.4"), (Up, true, "1.5")], &[1]);
+        check(&[(Down, false, "1.5"), (Up, true, "1.4"), (Up, true, "1.5")], &[2]);
+        check(&[(Down, false, "1.5"), (Up, true, "1.4"), (Draining, true, "1.5")], &[1]);
+    }
+
+    fn pool(keys: &str, members: Vec<Member>) -> Pool {
+        let text = format!(
+            "[listener.web]\nbind = \"127.0.0.1:80\"\n[pool.app]\nbackends = [\"127.0.0.1:81\"]\n\
+             health = {{ release = {{ header = \"X-Release\" }} }}\n{keys}"
+        );
+        let config = config::parse(&text, std::path::Path::new("e.toml")).unwrap();
+        let metrics = crate::observe::metrics::Metrics::new(1).pool("app");
+        Pool::new(Arc::new(config.pools[0].clone()), members, metrics)
+    }
+
+    #[test]
+    fn backups_do_not_say_what_the_traffic_keeps_to() {
+        use Verdict::Up;
+        let normal = |release| member(Up, false, release);
+        let backup = |release| member(Up, true, release);
+        let keys = "on_skew = \"prefer-newest\"";
+        let release = |pool: Pool| pool.preferred.map(|release| release.to_string());
+        let mixed = vec![normal("1.4"), normal("1.4"), backup("1.5"), backup("1.5")];
+        assert_eq!(release(pool(keys, mixed)).as_deref(), Some("1.4"));
+        let only_backups = vec![backup("1.4"), backup("1.5")];
+        assert_eq!(release(pool(keys, only_backups)).as_deref(), Some("1.5"));
+        assert_eq!(release(pool("", vec![normal("1.4")])), None, "it is only reported");
     }
 }

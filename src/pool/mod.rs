@@ -5,7 +5,7 @@
 //! - `balance/`: one algorithm a file.
 //! - `dial`: the one place where a connection to a backend is made.
 //! - `health`: how probes and failures turn a verdict; pure.
-//! - `release`: which release a backend runs, and which one the traffic keeps to; pure.
+//! - `release`, `preference`: what a backend runs, and what the traffic keeps to; pure.
 //! - `retry`: when a failed try may be made again; pure.
 //! - `queue`: requests that wait for a place at a backend, over all workers.
 //! - `place`: a place at a backend: at once, or after a wait.
@@ -19,6 +19,7 @@ pub mod local;
 pub mod members;
 pub mod multiplexed;
 pub mod place;
+pub mod preference;
 pub mod queue;
 pub mod release;
 pub mod retry;

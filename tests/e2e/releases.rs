@@ -1,11 +1,12 @@
-//! One code base: what the backends of a pool say that they run.
+//! One code base: what the backends of a pool say that they run, and where the traffic goes while
+//! they run several releases.
 
 use std::sync::{
     Arc, Mutex, MutexGuard,
     atomic::{AtomicUsize, Ordering},
 };
 
-use crate::harness::{DEADLINE, Daemon, Origin, Peer, Setup, get, wait_until};
+use crate::harness::{Client, DEADLINE, Daemon, Load, Origin, Peer, Setup, get, wait_until};
 
 const RUNS: &str = "equipoise_backend_release_info";
 const RELEASES: &str = "equipoise_pool_releases";
@@ -49,6 +50,22 @@ impl Server {
         *lock(&self.release) = release.to_owned();
     }
 
+    /// As a careful operator does it: nothing is sent there while it restarts.
+    fn deploy_drained(&self, daemon: &Daemon, release: &str) {
+        let backend = format!("app/{}", self.name());
+        assert_eq!(daemon.command(&["drain", &backend]).code, 0);
+        let in_flight = "equipoise_backend_in_flight";
+        daemon.wait_for_metric(in_flight, &[("backend", &self.name())], 0.0);
+        self.origin.stop();
+        self.deploy(release);
+        self.origin.restart();
+        wait_until(DEADLINE, "the new release to be known", || {
+            self.is_known_to_run(daemon, release)
+        });
+        assert_eq!(daemon.command(&["enable", &backend]).code, 0);
+        daemon.wait_for_metric("equipoise_backend_up", &[("backend", &self.name())], 1.0);
+    }
+
     /// Its name in the metrics.
     fn name(&self) -> String {
         self.origin.address().to_string()
@@ -79,8 +96,8 @@ fn config(pool: &str) -> String {
     )
 }
 
-const BY_HEADER: &str =
-    r#"health = { path = "/healthz", interval = "200ms", release = { header = "x-release" } }"#;
+/// A busy machine that delays a probe or two must not move the traffic.
+const BY_HEADER: &str = r#"health = { path = "/healthz", interval = "300ms", rise = 1, fall = 10, release = { header = "x-release" } }"#;
 
 fn start(pool: &str, servers: &[Server; 3]) -> Daemon {
     let [a, b, c] = servers.each_ref().map(|server| server.origin.address());
@@ -187,7 +204,7 @@ fn a_mad_backend_does_not_fill_the_metrics() {
         peer.write(format!("HTTP/1.1 200 OK\r\nX-Release: n{name}\r\nContent-Length: 0\r\n\r\n"));
     });
     let servers = [mad, Server::running("1.4.2"), Server::running("1.4.2")];
-    let keys = BY_HEADER.replace("200ms", "50ms");
+    let keys = BY_HEADER.replace("300ms", "50ms");
     let daemon = start(&keys, &servers);
     wait_until(DEADLINE, "it to be seen through", || servers[0].is_known_to_run(&daemon, ""));
     let asked = servers[0].origin.requests();
@@ -205,7 +222,7 @@ fn a_mad_backend_does_not_fill_the_metrics() {
 #[test]
 fn a_reload_keeps_what_is_known() {
     let servers = ["1.4.2", "1.5.0", "1.4.2"].map(Server::running);
-    let keys = BY_HEADER.replace("200ms", "1h");
+    let keys = BY_HEADER.replace("300ms", "1h");
     let mut daemon = start(&keys, &servers);
     assert_eq!(daemon.metric(RELEASES, &[]), 2.0);
     daemon.rewrite(&config(&format!("max_idle = 3\n{keys}")));
@@ -216,4 +233,145 @@ fn a_reload_keeps_what_is_known() {
     daemon.reload();
     assert!(!daemon.metrics().has(RELEASES, &[]), "nobody asks any more");
     assert!(!daemon.metrics().has(RUNS, &[]));
+}
+
+const PREFERRED: &str = "equipoise_pool_preferred_release_info";
+
+/// Four servers of a release, under a pool with these keys.
+fn four(keys: &str) -> ([Server; 4], Daemon) {
+    let servers = ["1.4.2"; 4].map(Server::running);
+    let config = config(&format!("{BY_HEADER}\n{keys}")).replace("\"$c\"", "\"$c\", \"$d\"");
+    let mut setup = Setup::of(&config);
+    for (name, server) in ["a", "b", "c", "d"].into_iter().zip(&servers) {
+        setup = setup.with(name, server.origin.address());
+    }
+    let daemon = setup.start();
+    wait_until(DEADLINE, "what they run to be known", || keeps_to(&daemon, "1.4.2"));
+    (servers, daemon)
+}
+
+fn keeps_to(daemon: &Daemon, release: &str) -> bool {
+    daemon.metrics().has(PREFERRED, &[("pool", "app"), ("release", release)])
+}
+
+/// What twenty requests in a row are answered by; a worker that has seen a snapshot has seen it for
+/// all of them.
+fn answered_by(daemon: &Daemon) -> Vec<String> {
+    let mut client = Client::connect(daemon.address("web"));
+    let mut releases: Vec<String> = (0..20).map(|_| client.get("/").text()).collect();
+    releases.sort();
+    releases.dedup();
+    releases
+}
+
+#[track_caller]
+fn wait_until_answered_by(daemon: &Daemon, releases: &[&str]) {
+    wait_until(DEADLINE, "the traffic to move", || answered_by(daemon) == releases);
+}
+
+#[test]
+fn a_deployment_moves_the_traffic_once_when_half_of_the_servers_can_take_it() {
+    let (servers, daemon) = four("on_skew = \"prefer-newest\"");
+    let load = Load::new().keep_alive(daemon.address("web"), 3);
+    let load = load.connection_a_request(daemon.address("web"), 1);
+    servers[0].deploy_drained(&daemon, "1.5.0");
+    assert!(keeps_to(&daemon, "1.4.2"), "one of four would be overrun");
+    assert_eq!(answered_by(&daemon), ["1.4.2"]);
+    assert_eq!(load.tally().of("1.5.0"), 0, "nobody has met it yet");
+    let status = daemon.command(&["status"]).stdout;
+    assert!(status.contains(": 1.4.2 on 3, 1.5.0 on 1; traffic keeps to 1.4.2\n"), "{status}");
+
+    servers[1].deploy_drained(&daemon, "1.5.0");
+    daemon.wait_for_log("pool app: traffic keeps to 1.5.0");
+    wait_until_answered_by(&daemon, &["1.5.0"]);
+    // Requests that were under way when it moved are answered by now.
+    let asked = load.tally().ok;
+    wait_until(DEADLINE, "each client to ask again", || load.tally().ok > asked + 20);
+    let old = load.tally().of("1.4.2");
+    servers[2].deploy_drained(&daemon, "1.5.0");
+    servers[3].deploy_drained(&daemon, "1.5.0");
+    assert_eq!(answered_by(&daemon), ["1.5.0"]);
+    let tally = load.stop();
+    assert_eq!(tally.of("1.4.2"), old, "nobody was sent back");
+    tally.assert_flawless();
+    let moves = daemon.log().iter().filter(|line| line.contains("traffic")).count();
+    assert_eq!(moves, 1, "{:?}", daemon.log());
+}
+
+#[test]
+fn a_rollback_is_followed_as_a_deployment_is() {
+    let (servers, daemon) = four("on_skew = \"prefer-newest\"");
+    servers[0].deploy("1.5.0");
+    servers[1].deploy("1.5.0");
+    wait_until_answered_by(&daemon, &["1.5.0"]);
+    servers[0].deploy("1.4.2");
+    wait_until_answered_by(&daemon, &["1.4.2"]);
+    assert!(servers[1].is_known_to_run(&daemon, "1.5.0"), "which is left idle");
+}
+
+#[test]
+fn other_releases_are_used_before_an_outage() {
+    let (servers, daemon) = four("on_skew = \"prefer-newest\"\non_skew_min = \"25%\"");
+    servers[0].deploy("1.5.0");
+    wait_until_answered_by(&daemon, &["1.5.0"]);
+    servers[0].origin.stop();
+    wait_until_answered_by(&daemon, &["1.4.2"]);
+    servers[0].origin.restart();
+    wait_until_answered_by(&daemon, &["1.5.0"]);
+}
+
+#[test]
+fn while_no_release_can_bear_the_traffic_all_are_used() {
+    let (servers, daemon) = four("on_skew = \"prefer-newest\"\non_skew_min = \"75%\"");
+    servers[0].deploy("1.5.0");
+    servers[1].deploy("1.5.0");
+    wait_until_answered_by(&daemon, &["1.4.2", "1.5.0"]);
+    daemon.wait_for_log("no release has 75% of the weight up: traffic goes to all");
+    assert!(keeps_to(&daemon, ""));
+    servers[2].deploy("1.5.0");
+    wait_until_answered_by(&daemon, &["1.5.0"]);
+}
+
+#[test]
+fn the_majority_has_the_traffic_and_keeps_it_at_a_tie() {
+    let (servers, daemon) = four("on_skew = \"prefer-majority\"");
+    servers[0].deploy("1.5.0");
+    servers[1].deploy("1.5.0");
+    wait_until(DEADLINE, "the tie", || {
+        servers.iter().all(|server| {
+            let release = lock(&server.release).clone();
+            server.is_known_to_run(&daemon, &release)
+        })
+    });
+    assert!(keeps_to(&daemon, "1.4.2"));
+    assert_eq!(answered_by(&daemon), ["1.4.2"]);
+    servers[2].deploy("1.5.0");
+    wait_until_answered_by(&daemon, &["1.5.0"]);
+    servers[2].deploy("1.4.2");
+    wait_until(DEADLINE, "the tie", || servers[2].is_known_to_run(&daemon, "1.4.2"));
+    assert_eq!(answered_by(&daemon), ["1.5.0"], "who has the traffic keeps it");
+}
+
+#[test]
+fn a_backend_of_an_unknown_release_is_not_left_out() {
+    let (servers, daemon) = four("on_skew = \"prefer-newest\"");
+    servers[3].deploy("");
+    wait_until(DEADLINE, "it to be unknown", || servers[3].is_known_to_run(&daemon, ""));
+    servers[0].deploy("1.5.0");
+    servers[1].deploy("1.5.0");
+    wait_until_answered_by(&daemon, &["", "1.5.0"]);
+}
+
+#[test]
+fn a_reload_turns_the_preference_on_and_off() {
+    let servers = ["1.5.0", "1.5.0", "1.4.2"].map(Server::running);
+    let keys = BY_HEADER.replace("300ms", "1h");
+    let mut daemon = start(&keys, &servers);
+    assert_eq!(answered_by(&daemon), ["1.4.2", "1.5.0"]);
+    daemon.rewrite(&config(&format!("on_skew = \"prefer-newest\"\n{keys}")));
+    daemon.reload();
+    assert_eq!(answered_by(&daemon), ["1.5.0"], "the higher version, of what ran before");
+    daemon.rewrite(&config(&keys));
+    daemon.reload();
+    assert_eq!(answered_by(&daemon), ["1.4.2", "1.5.0"]);
 }

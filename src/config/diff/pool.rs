@@ -26,6 +26,8 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         max_idle,
         host_header: old_host_header,
         queue: old_queue,
+        on_skew,
+        on_skew_min,
         protocol,
     } = old;
     changes.value("balance", balance.word(), new.balance.word());
@@ -50,6 +52,8 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
     changes.value("max_idle", max_idle, new.max_idle);
     changes.value("host_header", host_header(old_host_header), host_header(&new.host_header));
     queue(changes, old_queue, &new.queue);
+    changes.value("on_skew", on_skew.word(), new.on_skew.word());
+    changes.value("on_skew_min", share_text(*on_skew_min), share_text(new.on_skew_min));
     changes.value("protocol", protocol.word(), new.protocol.word());
 }
 
