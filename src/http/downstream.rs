@@ -9,12 +9,12 @@ use std::{
 use ::h2::Reason;
 use tokio::time::Instant;
 
-use crate::http::{
-    h1::{
-        client::{Client, GivenUp, NoRequest},
-        timer::Timer,
+use crate::{
+    http::{
+        h1::client::{Client, GivenUp, NoRequest},
+        h2::client::ClientStream,
     },
-    h2::client::ClientStream,
+    net::timer::Timer,
 };
 
 /// A connection that is all this request's for a while, or one stream among others.

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use crate::{
-    http::h1::buffer::Buffers,
+    net::buffer::Buffers,
     observe::{
         access_log::{Entry, LogBuffer},
         metrics::{Metrics, RouteMetrics},

@@ -18,8 +18,7 @@ use crate::{
     http::{
         h1::{
             body::{Body, Piece},
-            buffer::Buffer,
-            pump::{COPY_MAX, Coding, Side, Stopped, Waiting, push_hex},
+            pump::{COPY_MAX, Coding, Stopped, Waiting, push_hex},
         },
         h2::{
             client::{ClientStream, End, poll_send},
@@ -28,7 +27,7 @@ use crate::{
         },
         refusal,
     },
-    net::stream::Stream,
+    net::{buffer::Buffer, side::Side, stream::Stream},
 };
 
 /// Where a body comes from.

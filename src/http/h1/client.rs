@@ -15,15 +15,17 @@ use crate::{
     config::Limits,
     http::refusal::{self, Refusal},
     message::head::Request,
-    net::stream::Stream,
+    net::{
+        buffer::{Buffer, Buffers, LARGE, SMALL},
+        side::Side,
+        stream::Stream,
+        timer::{Elapsed, Timer},
+    },
 };
 
 use super::{
-    buffer::{Buffer, Buffers, LARGE, SMALL},
     parse,
-    pump::Side,
     scan::{self, Scan},
-    timer::{Elapsed, Timer},
 };
 
 /// How long a closing connection waits for the client to read our last words.

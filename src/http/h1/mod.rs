@@ -1,17 +1,15 @@
 //! HTTP/1 on both sides, on httparse: from bytes to heads and bodies, and back.
 //!
 //! Pure: `scan` (where a head ends), `parse` (a head's grammar), `rules` (what a head means for the
-//! connection and the body), `chunked` and `body` (a body's framing). With a socket: `buffer`,
-//! `pump` (one direction of a body), `client` (the connection from a client), `upstream` (the
-//! connection to a backend).
+//! connection and the body), `chunked` and `body` (a body's framing). With a socket: `pump` (one
+//! direction of a body), `client` (the connection from a client), `upstream` (the connection to a
+//! backend).
 
 pub mod body;
-pub mod buffer;
 pub mod chunked;
 pub mod client;
 pub mod parse;
 pub mod pump;
 pub mod rules;
 pub mod scan;
-pub mod timer;
 pub mod upstream;

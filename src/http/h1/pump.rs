@@ -10,47 +10,22 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::http::refusal::Refusal;
-
-use super::{
-    body::{Body, Piece},
-    buffer::{Buffer, LARGE},
+use crate::{
+    http::refusal::Refusal,
+    net::{
+        buffer::{Buffer, LARGE},
+        side::Side,
+    },
 };
+
+use super::body::{Body, Piece};
 
 /// Pieces up to this size are copied behind the head; a second element in a write costs more.
 pub const COPY_MAX: usize = 4096;
 /// So much is gathered before it is written.
 const GATHER_MAX: usize = 16 * 1024;
-
-/// A connection with what was read from it and not yet used.
-pub struct Side<S> {
-    pub stream: S,
-    pub input: Buffer,
-}
-
-impl<S: AsyncRead + Unpin> Side<S> {
-    /// Reads once: how many bytes came; 0 is the end. There must be room.
-    pub fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let room = self.input.room();
-        assert!(!room.is_empty(), "a full buffer is not read into: 0 would look like the end");
-        let mut read = ReadBuf::new(room);
-        ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
-        let count = read.filled().len();
-        self.input.add(count);
-        Poll::Ready(Ok(count))
-    }
-
-    /// Like `poll_fill`, but holds no memory while nothing comes.
-    pub fn poll_fill_lazily(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let polled = self.poll_fill(context);
-        if polled.is_pending() {
-            self.input.release();
-        }
-        polled
-    }
-}
 
 /// How the body is framed where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,7 +267,7 @@ pub fn push_hex(out: &mut Vec<u8>, count: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::h1::{body::Framing, buffer::Buffers};
+    use crate::{http::h1::body::Framing, net::buffer::Buffers};
     use std::rc::Rc;
     use tokio::io::AsyncWriteExt;
 

@@ -10,15 +10,14 @@ use crate::{
     config::Limits,
     http::refusal::{self, Refusal},
     message::head::Response,
-    net::stream::Stream,
+    net::{
+        buffer::{Buffer, Buffers, LARGE},
+        side::Side,
+        stream::Stream,
+    },
 };
 
-use super::{
-    buffer::{Buffer, Buffers, LARGE},
-    parse,
-    pump::Side,
-    scan::Scan,
-};
+use super::{parse, scan::Scan};
 
 /// What the head of an answer may be. A backend is ours, but not above mistakes.
 const LIMITS: Limits = Limits {

@@ -13,12 +13,12 @@ use ::h2::{Reason, RecvStream, SendStream, server::SendResponse};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::http::{
-    h1::{
-        client::{GivenUp, NoRequest},
-        timer::{Elapsed, Timer},
+use crate::{
+    http::{
+        h1::client::{GivenUp, NoRequest},
+        refusal,
     },
-    refusal,
+    net::timer::{Elapsed, Timer},
 };
 
 use super::heads;

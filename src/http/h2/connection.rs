@@ -23,13 +23,12 @@ use crate::{
         connection::Ends,
         door::Door,
         downstream::Downstream,
-        h1::timer::Timer,
         local::Local,
         proxy::{self, Arrival, Next},
         site::Site,
     },
     message,
-    net::stream::Stream,
+    net::{stream::Stream, timer::Timer},
     observe::reason::Reason as Word,
 };
 
