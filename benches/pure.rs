@@ -29,7 +29,7 @@ use equipoise::{
         },
         headers::{self, Connection, Inbound, Outbound, Sender},
         refusal::{self, Refusal},
-        route::{Route, Router, Target},
+        route::{self, Route, Router, Target},
         target,
     },
     message::{
@@ -196,6 +196,7 @@ fn write(criterion: &mut Criterion) {
         connection: Connection::Open,
         hsts: Some("max-age=31536000"),
         date: None,
+        changes: None,
     };
     group.bench_function("answer, 9 lines, HSTS", |bencher| {
         bencher.iter(|| {
@@ -228,6 +229,7 @@ fn write_request(
         expects_continue: false,
         sender,
         request_id: "0123456789abcdef0123456789abcdef",
+        changes: None,
     };
     group.bench_function(name, |bencher| {
         bencher.iter(|| {
@@ -301,7 +303,7 @@ fn router(count: usize, matches: impl Fn(usize) -> (HostMatch, PathMatch)) -> Ro
             metrics: metrics.route(&name),
             name: name.into(),
             target: Target::Pool(0),
-            rewrite: None,
+            rules: route::Rules::default(),
         };
         router.add(&host, &path, &Conditions::default(), Arc::new(route));
     }

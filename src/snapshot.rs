@@ -7,8 +7,9 @@ use tokio::sync::Semaphore;
 use crate::{
     config::{self, Action, Config},
     http::{
+        header_rules::HeaderRules,
         rewrite::Rewrite,
-        route::{Route, Router, Target},
+        route::{Route, Router, Rules, Target},
         site::{Site, hsts_value},
     },
     net::{listen::Sockets, sources::Sources, tls::ServerTls},
@@ -139,11 +140,19 @@ fn router(config: &Config, listener: &config::Listener, metrics: &Metrics) -> Ro
         };
         let name = route.name.clone();
         let route_metrics = metrics.route(&name);
-        let rewrite = route.replace_prefix.as_ref().map(|to| Rewrite::new(&route.path, to));
-        let held = Arc::new(Route { name, target, rewrite, metrics: route_metrics });
+        let rules = rules(route);
+        let held = Arc::new(Route { name, target, rules, metrics: route_metrics });
         router.add(&route.host, &route.path, &route.conditions, held);
     }
     router
+}
+
+fn rules(route: &config::Route) -> Rules {
+    Rules {
+        rewrite: route.replace_prefix.as_ref().map(|to| Rewrite::new(&route.path, to)),
+        request_headers: HeaderRules::new(&route.request_headers),
+        response_headers: HeaderRules::new(&route.response_headers),
+    }
 }
 
 /// The configuration has checked that every pool a route names exists.

@@ -99,7 +99,7 @@ fn the_reference_holds_every_key_that_is_known() {
     assert_eq!(shown, known);
 }
 
-const FREE_TABLES: [&str; 3] = ["headers", "query", "cookies"];
+const FREE_TABLES: [&str; 5] = ["headers", "query", "cookies", "set", "add"];
 
 /// Gathers the keys of each table under the name that `known_keys` gives it.
 fn collect<'a>(
@@ -114,7 +114,7 @@ fn collect<'a>(
         [top] => Some(format!("[{top}]")),
         [top @ ("listener" | "pool"), _] => Some(format!("[{top}.NAME]")),
         // Their keys are names of the application's own.
-        ["route", key] if FREE_TABLES.contains(key) => None,
+        ["route", .., key] if FREE_TABLES.contains(key) => None,
         [.., key] if path[0] == "route" => Some(format!("`{key}` of [[route]]")),
         [top, .., key] => Some(format!("`{key}` of [{top}.NAME]")),
     };

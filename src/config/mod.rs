@@ -3,7 +3,7 @@
 //! - `model` what a configuration means; `default`, `words` its defaults and its words
 //! - `reader` tables and fields with their places; `value`, `name`, `network` what stands in them
 //! - `top`, `listener`, `tls`, `route`, `pool`, `hash`, `health` a table each; `conditions`,
-//!   `rewrite`, `redirect` parts of a route; `template` a text with variables;
+//!   `rewrite`, `redirect`, `header_rules` parts of a route; `template` a text with variables;
 //!   `whole` how they fit together
 //! - `diagnostic`, `excerpt`, `suggest` how an error is told
 //! - `diff`, `notes` two configurations compared, one looked at
@@ -14,6 +14,7 @@ mod diagnostic;
 mod diff;
 mod excerpt;
 mod hash;
+mod header_rules;
 mod health;
 mod listener;
 mod model;
@@ -46,6 +47,7 @@ use toml::de::DeTable;
 pub use conditions::{Condition, Conditions, Wanted};
 pub use diagnostic::{Diagnostic, Errors, Place, Source};
 pub use diff::{Change, diff};
+pub use header_rules::HeaderRules;
 pub use model::*;
 pub use notes::notes;
 pub use template::{Piece, Template, Variable};
@@ -127,6 +129,8 @@ static SHAPES: &[&Shape] = &[
     &route::ROUTE,
     &redirect::REDIRECT,
     &route::RESPOND,
+    &header_rules::REQUEST_HEADERS,
+    &header_rules::RESPONSE_HEADERS,
     &pool::POOL,
     &pool::BACKEND,
     &hash::HASH,

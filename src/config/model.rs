@@ -6,7 +6,8 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::config::{
-    conditions::Conditions, diagnostic::Place, network::Network, template::Template,
+    conditions::Conditions, diagnostic::Place, header_rules::HeaderRules, network::Network,
+    template::Template,
 };
 
 /// One whole file, as meant.
@@ -152,6 +153,10 @@ pub struct Route {
     /// What stands in place of `path` in what is forwarded; `/` is nothing. `None`: the path is
     /// forwarded as it came.
     pub replace_prefix: Option<String>,
+    /// Changed in what is forwarded.
+    pub request_headers: HeaderRules,
+    /// Changed in every answer, our own included.
+    pub response_headers: HeaderRules,
     pub action: Action,
 }
 

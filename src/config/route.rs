@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     conditions::{self, Conditions},
     diagnostic::{Diagnostic, Place},
+    header_rules::{self, HeaderRules},
     model::{Action, HostMatch, PathMatch, Respond, Route},
     name,
     reader::{Field, Shape, Table},
@@ -25,6 +26,8 @@ pub(super) static ROUTE: Shape = Shape {
         "cookies",
         "strip_prefix",
         "replace_prefix",
+        "request_headers",
+        "response_headers",
         "pool",
         "redirect",
         "respond",
@@ -47,6 +50,8 @@ pub(super) struct WrittenRoute {
     pub path: Option<PathMatch>,
     pub conditions: Option<Conditions>,
     replace_prefix: Option<String>,
+    request_headers: HeaderRules,
+    response_headers: HeaderRules,
     action: Option<Action>,
 }
 
@@ -90,6 +95,8 @@ impl WrittenRoute {
             path: self.path.clone()?,
             conditions: self.conditions.clone()?,
             replace_prefix: self.replace_prefix.clone(),
+            request_headers: self.request_headers.clone(),
+            response_headers: self.response_headers.clone(),
             action: self.action.clone()?,
         })
     }
@@ -117,8 +124,23 @@ pub(super) fn read(field: &Field<'_>) -> Option<WrittenRoute> {
         replace_prefix: rewrite::read(&table, path.as_ref()),
         path,
         conditions: conditions::read(&table),
+        request_headers: request_headers(&table),
+        response_headers: header_rules::of_responses(&table),
         action,
     })
+}
+
+/// Only what is forwarded has a request for a backend.
+fn request_headers(table: &Table<'_>) -> HeaderRules {
+    let rules = header_rules::of_requests(table);
+    let action = ["redirect", "respond"].into_iter().find(|key| table.field(key).is_some());
+    if let (Some(field), Some(action)) = (table.field("request_headers"), action) {
+        let message = "`request_headers` on a route that forwards nothing";
+        let help =
+            format!("remove it, or write `response_headers` to change what `{action}` sends");
+        field.tell(Diagnostic::at(field.key_place, message).help(help));
+    }
+    rules
 }
 
 fn named(field: &Field<'_>) -> Option<(Arc<str>, Place)> {

@@ -89,10 +89,26 @@ impl Answer {
             .expect("a Vec takes every byte");
         }
         out.extend_from_slice(&self.lines);
+        if let Some(changes) = &inbound.changes {
+            changes.write_unless(out, |name| self.says(name));
+        }
         end_response(out, inbound);
         if !head_only && !self.has_no_body() {
             out.extend_from_slice(&self.body);
         }
+    }
+
+    /// Whether this answer itself has a field of that name, which makes it what it is.
+    fn says(&self, name: &[u8]) -> bool {
+        let mut lines = self.lines.split(|&byte| byte == b'\n');
+        let of_name = |line: &[u8]| {
+            let begin = line.split_at_checked(name.len());
+            begin.is_some_and(|(begin, rest)| {
+                begin.eq_ignore_ascii_case(name) && rest.first() == Some(&b':')
+            })
+        };
+        let typed = !self.has_no_body() && name.eq_ignore_ascii_case(b"content-type");
+        typed || lines.any(of_name)
     }
 
     /// RFC 9110, section 6.4.1.
@@ -156,6 +172,7 @@ mod tests {
             connection: Connection::Close,
             hsts: Some("max-age=9"),
             date: Some(http_date(SystemTime::UNIX_EPOCH)),
+            changes: None,
         };
         let mut out = Vec::new();
         answer.write(&mut out, head_only, &inbound);
@@ -178,6 +195,20 @@ mod tests {
     #[test]
     fn a_method_that_is_not_served_names_those_that_are() {
         assert!(written(&Answer::error(refusal::CONNECT, "a"), false).contains("\r\nAllow: GET"));
+    }
+
+    #[test]
+    fn an_answer_says_what_makes_it_what_it_is() {
+        let says = |answer: &Answer, name: &str| answer.says(name.as_bytes());
+        let error = Answer::error(refusal::NO_BACKEND, "abc");
+        for name in ["content-TYPE", "Cache-Control", "x-request-id"] {
+            assert!(says(&error, name), "{name}");
+        }
+        for name in ["Cache", "no-store", "X-Request-Id:", ""] {
+            assert!(!says(&error, name), "{name}");
+        }
+        assert!(says(&Answer::redirect(301, b"/"), "location"));
+        assert!(!says(&Answer::redirect(301, b"/"), "Cache-Control"));
     }
 
     #[test]

@@ -177,6 +177,7 @@ impl<'a> Attempt<'_, 'a> {
             expects_continue: self.rules.expects_continue && self.content == Content::Streamed,
             sender: self.exchange.sender,
             request_id: &self.record.request_id,
+            changes: self.exchange.changes(self.record, |rules| rules.request_headers.as_ref()),
         };
         let mut head = Vec::with_capacity(HEAD_BYTES);
         headers::write_request(&mut head, self.exchange.request, &outbound);
@@ -218,6 +219,7 @@ impl<'a> Attempt<'_, 'a> {
             connection: Connection::Open,
             hsts: None,
             date: None,
+            changes: None,
         };
         let mut head = Vec::with_capacity(HEAD_BYTES);
         headers::write_response(&mut head, response, &inbound);
@@ -253,7 +255,7 @@ impl<'a> Attempt<'_, 'a> {
         self.exchange.settle();
         let dated = response.fields.first(Name::Date).is_some();
         let date = (!dated).then(|| http_date(SystemTime::now()));
-        let inbound = Inbound { framing, date, ..self.exchange.inbound() };
+        let inbound = Inbound { framing, date, ..self.exchange.inbound(self.record) };
         let mut head = Vec::with_capacity(HEAD_BYTES);
         headers::write_response(&mut head, response, &inbound);
         let head_length = head.len() as u64;

@@ -3,7 +3,7 @@
 use std::{io::Write, net::IpAddr};
 
 use crate::{
-    http::{h1::body::Framing, target::Target},
+    http::{h1::body::Framing, header_rules::Changes, target::Target},
     message::{
         authority,
         field::{Name, list_members},
@@ -35,6 +35,8 @@ pub struct Outbound<'a> {
     pub expects_continue: bool,
     pub sender: Sender,
     pub request_id: &'a str,
+    /// What the route changes.
+    pub changes: Option<Changes<'a>>,
 }
 
 /// Writes the head of a request to a backend.
@@ -54,8 +56,13 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request, outbound: &Outbound<'
             known if known.is_forwarding() => !is_kept_as_is(known, outbound.sender.trusted),
             known => known.is_hop_by_hop(),
         };
-        !dropped && !named.has(&request.fields, line)
+        !dropped
+            && !named.has(&request.fields, line)
+            && !outbound.changes.is_some_and(|it| it.drops(&request.fields, line))
     });
+    if let Some(changes) = &outbound.changes {
+        changes.write(out);
+    }
     write_framing(out, outbound.framing);
     if outbound.takes_trailers && takes_trailers(&request.fields) {
         out.extend_from_slice(b"TE: trailers\r\n");
@@ -143,6 +150,8 @@ pub struct Inbound<'a> {
     pub hsts: Option<&'a str>,
     /// The value of Date, for an answer that has none yet (RFC 9110, section 6.6.1).
     pub date: Option<Stamp<29>>,
+    /// What the route changes.
+    pub changes: Option<Changes<'a>>,
 }
 
 /// What the client is told of its connection.
@@ -171,8 +180,13 @@ pub fn write_response(out: &mut Vec<u8>, response: &Response, inbound: &Inbound<
             Name::StrictTransportSecurity => inbound.hsts.is_some(),
             known => known.is_hop_by_hop(),
         };
-        !dropped && !named.has(&response.fields, line)
+        !dropped
+            && !named.has(&response.fields, line)
+            && !inbound.changes.is_some_and(|it| it.drops(&response.fields, line))
     });
+    if let Some(changes) = &inbound.changes {
+        changes.write(out);
+    }
     if inbound.framing == Framing::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
@@ -290,6 +304,7 @@ mod tests {
             expects_continue: false,
             sender,
             request_id: "id",
+            changes: None,
         };
         let mut out = Vec::new();
         write_request(&mut out, &request, &outbound);
@@ -343,6 +358,7 @@ mod tests {
             connection: Connection::Open,
             hsts: None,
             date: None,
+            changes: None,
         };
         let head = "HTTP/1.1 200 OK|Server: s|Content-Length: 3|Connection: keep-alive, x|X: y|Keep-Alive: 5";
         assert_eq!(answered(head, inbound), "HTTP/1.1 200 OK|Server: s|Content-Length: 3");
@@ -351,6 +367,7 @@ mod tests {
             connection: Connection::Close,
             hsts: Some("max-age=1"),
             date: None,
+            changes: None,
         };
         let head = "HTTP/1.0 200|Strict-Transport-Security: none";
         assert_eq!(
@@ -366,6 +383,7 @@ mod tests {
             connection: Connection::Open,
             hsts: None,
             date: None,
+            changes: None,
         };
         assert_eq!(
             answered("HTTP/1.1 304 N|Content-Length: 3", inbound),

@@ -3,7 +3,7 @@
 //! Read `connection` (a request after the other), then `proxy` (the story of one) and
 //! `attempt` (one try at one backend). What decides is
 //! pure: `refusal` (the table of what is not let in), `target`, `route`, `conditions`, `rewrite`,
-//! `variables`, `key`, `headers`, `answers`.
+//! `variables`, `key`, `header_rules`, `headers`, `answers`.
 //! `site` and `door` are what a listener serves, `local` what a worker lends, `record` what is told
 //! when a request is over. `h1/` and `h2/` are the two versions on the wire; `downstream` and `upstream`
 //! are either at either end, `passage` and `exchange` what goes between them.
@@ -17,6 +17,7 @@ pub mod downstream;
 pub mod exchange;
 pub mod h1;
 pub mod h2;
+pub mod header_rules;
 pub mod headers;
 pub mod key;
 pub mod local;

@@ -19,13 +19,14 @@ use crate::{
             client::NoRequest,
             rules::{self, RequestRules},
         },
+        header_rules::{Changes, HeaderRules},
         headers::{self, Connection, Inbound, Sender},
         key,
         local::Local,
         place::{self, Course, LaterPools, Unplaced},
         record::Record,
         refusal::{self, Refusal},
-        route::{self, Ambiguous, Route},
+        route::{self, Ambiguous, Route, Rules},
         target::{self, Target},
         variables::Values,
     },
@@ -55,6 +56,8 @@ pub struct Exchange<'a> {
     pub local: &'a Local,
     pub request: &'a Request,
     pub sender: Sender,
+    /// As the client wrote it; `None` until it has been read.
+    pub target: Option<Target<'a>>,
     /// No request may follow on this connection.
     pub last: bool,
 }
@@ -100,8 +103,17 @@ pub async fn serve(
         port: ends.port,
     };
     let later = LaterPools::default();
-    let mut exchange =
-        Exchange { client, door, serving, later: &later, local, request, sender, last };
+    let mut exchange = Exchange {
+        client,
+        door,
+        serving,
+        later: &later,
+        local,
+        request,
+        sender,
+        target: None,
+        last,
+    };
     let next = match read {
         Ok(()) => answer(&mut exchange, &mut record).await,
         Err(refusal) => refuse_last(&mut exchange, &mut record, refusal).await,
@@ -122,6 +134,7 @@ async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Nex
         Ok(target) => target,
         Err(refusal) => return refuse_last(exchange, record, refusal).await,
     };
+    exchange.target = Some(target);
     let host = authority::routing_host(target.authority);
     if !site.may_serve(&host, exchange.client.sni()) {
         return refuse_last(exchange, record, refusal::MISDIRECTED).await;
@@ -149,7 +162,7 @@ async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Nex
             if target.authority.is_empty() && redirect.to.names(Variable::Host) {
                 return refuse_last(exchange, record, refusal::NO_HOST).await;
             }
-            let answer = Answer::of_redirect(redirect, &values(exchange, &target, record));
+            let answer = Answer::of_redirect(redirect, &exchange.values(&target, record));
             give(exchange, record, &rules, &answer).await
         }
         route::Target::Respond(respond) => {
@@ -175,7 +188,7 @@ struct Found<'a> {
 impl<'a> Found<'a> {
     /// The target as a backend gets it.
     fn forwarded<'t>(&'t self, target: &Target<'t>) -> Result<Target<'t>, Refusal> {
-        let (Some(rewrite), Some(reading)) = (&self.route.rewrite, &self.reading) else {
+        let (Some(rewrite), Some(reading)) = (&self.route.rules.rewrite, &self.reading) else {
             return Ok(*target);
         };
         Ok(Target { forwarded: rewrite.apply(target, reading)?, ..*target })
@@ -219,12 +232,6 @@ fn asked<'a>(exchange: &Exchange<'a>, target: &Target<'a>) -> Asked<'a> {
         fields: &exchange.request.fields,
         trusted: exchange.sender.trusted,
     }
-}
-
-/// What the variables of a route's templates stand for.
-fn values<'v>(exchange: &Exchange<'v>, target: &Target<'v>, record: &'v Record<'_>) -> Values<'v> {
-    let fields = &exchange.request.fields;
-    Values { sender: exchange.sender, target: *target, fields, request_id: &record.request_id }
 }
 
 /// Tries backends until one answers or none may be tried any more.
@@ -400,7 +407,7 @@ async fn send(exchange: &mut Exchange<'_>, record: &mut Record<'_>, answer: &Ans
     exchange.settle();
     let mut bytes = Vec::new();
     let date = Some(http_date(SystemTime::now()));
-    answer.write(&mut bytes, head_only, &Inbound { date, ..exchange.inbound() });
+    answer.write(&mut bytes, head_only, &Inbound { date, ..exchange.inbound(record) });
     record.status = Some(answer.status);
     let idle = exchange.serving.site.timeouts.body_idle;
     if exchange.client.write(&bytes, idle).await.is_err() {
@@ -425,7 +432,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// How an answer goes to this client; its framing is the answer's own.
-    pub fn inbound(&self) -> Inbound<'a> {
+    pub fn inbound<'x>(&self, record: &'x Record<'a>) -> Inbound<'x> {
         let connection = match (self.last, self.request.version) {
             // A stream is not a connection.
             (_, Version::Http2) | (false, Version::Http11) => Connection::Open,
@@ -433,6 +440,23 @@ impl<'a> Exchange<'a> {
             (false, Version::Http10) => Connection::KeepAlive,
         };
         let hsts = self.serving.site.hsts.as_deref().filter(|_| self.sender.tls);
-        Inbound { framing: Framing::Empty, connection, hsts, date: None }
+        let changes = self.changes(record, |rules| rules.response_headers.as_ref());
+        Inbound { framing: Framing::Empty, connection, hsts, date: None, changes }
+    }
+
+    /// What the route changes in a head, if it has such rules.
+    pub fn changes<'x>(
+        &self,
+        record: &'x Record<'a>,
+        rules: impl FnOnce(&'a Rules) -> Option<&'a HeaderRules>,
+    ) -> Option<Changes<'x>> {
+        let rules = rules(&record.route?.rules)?;
+        Some(Changes { rules, values: self.values(&self.target?, record) })
+    }
+
+    /// What the variables of a route's templates stand for.
+    fn values<'x>(&self, target: &Target<'a>, record: &'x Record<'a>) -> Values<'x> {
+        let fields = &self.request.fields;
+        Values { sender: self.sender, target: *target, fields, request_id: &record.request_id }
     }
 }

@@ -159,6 +159,7 @@ fn forwarded(random: &mut Rng, bytes: &[u8]) -> Option<(Vec<u8>, Framing)> {
         expects_continue,
         sender,
         request_id,
+        changes: None,
     };
     let mut out = Vec::new();
     headers::write_request(&mut out, &request, &outbound);
@@ -214,8 +215,13 @@ fn answers_of_any_bytes_are_read_or_refused() {
         let _ = rules::of_response(Method::Get, &response);
         let _ = rules::keep_alive_hint(&response.fields);
         let framing = Framing::Chunked;
-        let inbound =
-            Inbound { framing, connection: Connection::Close, hsts: Some("max-age=1"), date: None };
+        let inbound = Inbound {
+            framing,
+            connection: Connection::Close,
+            hsts: Some("max-age=1"),
+            date: None,
+            changes: None,
+        };
         let mut out = Vec::new();
         headers::write_response(&mut out, &response, &inbound);
         let mut again = Response::default();

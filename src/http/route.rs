@@ -13,6 +13,7 @@ use crate::{
     config::{Conditions, HostMatch, PathMatch, Redirect, Respond},
     http::{
         conditions::{self, Asked, Verdict},
+        header_rules::HeaderRules,
         rewrite::Rewrite,
     },
     observe::metrics::RouteMetrics,
@@ -22,8 +23,16 @@ use crate::{
 pub struct Route {
     pub name: Arc<str>,
     pub target: Target,
-    pub rewrite: Option<Rewrite>,
+    pub rules: Rules,
     pub metrics: Arc<RouteMetrics>,
+}
+
+/// What a route does to what it takes, besides sending it somewhere.
+#[derive(Default)]
+pub struct Rules {
+    pub rewrite: Option<Rewrite>,
+    pub request_headers: Option<HeaderRules>,
+    pub response_headers: Option<HeaderRules>,
 }
 
 /// What becomes of a request.
@@ -208,7 +217,8 @@ mod tests {
         let mut router = Router::default();
         for matches in &config.routes {
             let (name, metrics) = (matches.name.clone(), metrics.route(&matches.name));
-            let route = Arc::new(Route { name, target: Target::Pool(0), rewrite: None, metrics });
+            let route =
+                Arc::new(Route { name, target: Target::Pool(0), rules: Rules::default(), metrics });
             router.add(&matches.host, &matches.path, &matches.conditions, route);
         }
         router

@@ -1,5 +1,6 @@
 //! Which requests go where.
 
+mod header_rules;
 mod matches;
 mod redirects;
 mod rewrites;

@@ -2,6 +2,7 @@
 
 mod listener;
 mod pool;
+mod route;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,8 +13,7 @@ use std::{
 };
 
 use super::{
-    conditions::Conditions,
-    model::{AccessLog, Action, Config, Listener, LogTarget, Redirect, Respond, Route},
+    model::{AccessLog, Config, Listener, LogTarget},
     words::Words,
 };
 use crate::units::duration_text;
@@ -49,7 +49,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     }
     for (old, new) in changes.by_name("route", routes, &new.routes, |it| &it.name) {
         changes.about(format!("route {}: ", old.name));
-        route(&mut changes, old, new);
+        route::compare(&mut changes, old, new);
     }
     for (old, new) in changes.by_name("pool", pools, &new.pools, |it| &it.name) {
         changes.about(format!("pool {}: ", old.name));
@@ -66,62 +66,6 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let (socket, new_socket) = (admin.socket.display(), new.admin.socket.display());
     changes.value("admin socket", socket, new_socket);
     changes.lines
-}
-
-fn route(changes: &mut Changes, old: &Route, new: &Route) {
-    let Route { name: _, listener, host, path, conditions, replace_prefix, action: old_action } =
-        old;
-    let any = |listener: &Option<std::sync::Arc<str>>| match listener {
-        Some(name) => name.to_string(),
-        None => "any".to_owned(),
-    };
-    changes.value("listener", any(listener), any(&new.listener));
-    changes.value("host", host, &new.host);
-    changes.value("path", path, &new.path);
-    self::conditions(changes, conditions, &new.conditions);
-    let (old_prefix, new_prefix) = (replace_prefix.clone(), new.replace_prefix.clone());
-    changes.value("replace_prefix", or_none(old_prefix), or_none(new_prefix));
-    match (old_action, &new.action) {
-        (Action::Pool(old), Action::Pool(new)) => changes.value("pool", old, new),
-        (Action::Respond(old), Action::Respond(new)) => respond(changes, old, new),
-        (old, new) => changes.value("action", action(old), action(new)),
-    }
-}
-
-/// Without values, which may be secrets.
-fn conditions(changes: &mut Changes, old: &Conditions, new: &Conditions) {
-    let Conditions { methods, headers, query, cookies } = old;
-    let listed = |methods: &[String]| match methods {
-        [] => "any".to_owned(),
-        methods => methods.join(", "),
-    };
-    changes.value("methods", listed(methods), listed(&new.methods));
-    for (what, old, new) in [
-        ("headers", headers, &new.headers),
-        ("query", query, &new.query),
-        ("cookies", cookies, &new.cookies),
-    ] {
-        if old != new {
-            changes.note(format!("{what} to match changed"));
-        }
-    }
-}
-
-fn respond(changes: &mut Changes, old: &Respond, new: &Respond) {
-    let Respond { status, body, content_type } = old;
-    changes.value("respond status", status, new.status);
-    changes.value("respond content_type", content_type, &new.content_type);
-    if *body != new.body {
-        changes.note("respond body changed");
-    }
-}
-
-fn action(action: &Action) -> String {
-    match action {
-        Action::Pool(pool) => format!("pool {pool}"),
-        Action::Redirect(Redirect { to, status }) => format!("redirect {status} {to}"),
-        Action::Respond(Respond { status, .. }) => format!("respond {status}"),
-    }
 }
 
 fn log(changes: &mut Changes, old: Option<&AccessLog>, new: Option<&AccessLog>) {

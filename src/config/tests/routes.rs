@@ -68,6 +68,30 @@ fn redirects_that_can_not_be() {
 
 #[test]
 #[rustfmt::skip]
+fn header_rules_that_can_not_be() {
+    let request = |rules: &str| format!("[[route]]\npool = \"app\"\nrequest_headers = {{ {rules} }}");
+    let response = |rules: &str| format!("[[route]]\npool = \"app\"\nresponse_headers = {{ {rules} }}");
+    check(&[
+        (&request("set = { Host = \"a\" }"), "16:29", "`Host` is not a route's to change", "`host_header` of the pool"),
+        (&request("add = { x-forwarded-for = \"a\" }"), "16:29", "`x-forwarded-for` is not", "`trusted_proxies` of the listener"),
+        (&request("remove = [\"X_Request_Id\"]"), "16:31", "`X_Request_Id` is not", "`trusted_proxies`"),
+        (&request("remove = \"Connection\""), "16:30", "`Connection` is not", "how one connection carries"),
+        (&request("set = { \"a b\" = \"c\" }"), "16:29", "`a b` is no name of a header", "hyphens"),
+        (&request("set = { a = \"{clinet}\" }"), "16:33", "`{clinet}` is no value for `a`", "did you mean `{client}`?"),
+        (&request("set = { a = \"b\\nc\" }"), "16:33", "`b", "visible ASCII"),
+        (&request("set = { a = \"b \" }"), "16:33", "`b ` is no value for `a`", "no space at either end"),
+        (&request("set = { a = \"\" }"), "16:33", "an empty value for `a`", "remove = [\"a\"]"),
+        (&request("set = { a = 1 }"), "16:33", "1 is no value for `a`", "in quotes"),
+        (&request("set = { A = \"1\" }, remove = [\"a\"]"), "16:50", "`a` is set or removed twice", "keep one"),
+        (&request("sett = {}"), "16:21", "unknown key `sett` in `request_headers` of [[route]]", "`set`?"),
+        (&response("set = { Strict-Transport-Security = \"a\" }"), "16:30", "`Strict-Transport-Security` is not", "`hsts` of the listener"),
+        (&response("remove = [\"content-length\"]"), "16:32", "`content-length` is not", "written anew"),
+        ("[[route]]\nredirect = \"/\"\nrequest_headers = {}", "16:1", "`request_headers` on a route that forwards nothing", "change what `redirect` sends"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
 fn rewrites_that_can_not_be() {
     let route = |keys: &str| format!("[[route]]\npool = \"app\"\n{keys}");
     let redirect = |keys: &str| format!("[[route]]\nredirect = \"/\"\n{keys}");

@@ -1,0 +1,83 @@
+//! What changes at one route.
+
+use std::sync::Arc;
+
+use super::{Changes, or_none};
+use crate::config::{
+    conditions::Conditions,
+    model::{Action, Redirect, Respond, Route},
+};
+
+pub(super) fn compare(changes: &mut Changes, old: &Route, new: &Route) {
+    let Route {
+        name: _,
+        listener,
+        host,
+        path,
+        conditions,
+        replace_prefix,
+        request_headers,
+        response_headers,
+        action: old_action,
+    } = old;
+    let any = |listener: &Option<Arc<str>>| match listener {
+        Some(name) => name.to_string(),
+        None => "any".to_owned(),
+    };
+    changes.value("listener", any(listener), any(&new.listener));
+    changes.value("host", host, &new.host);
+    changes.value("path", path, &new.path);
+    self::conditions(changes, conditions, &new.conditions);
+    let (old_prefix, new_prefix) = (replace_prefix.clone(), new.replace_prefix.clone());
+    changes.value("replace_prefix", or_none(old_prefix), or_none(new_prefix));
+    for (what, old, new) in [
+        ("request_headers", request_headers, &new.request_headers),
+        ("response_headers", response_headers, &new.response_headers),
+    ] {
+        // Values may be secrets.
+        if old != new {
+            changes.note(format!("{what} changed"));
+        }
+    }
+    match (old_action, &new.action) {
+        (Action::Pool(old), Action::Pool(new)) => changes.value("pool", old, new),
+        (Action::Respond(old), Action::Respond(new)) => respond(changes, old, new),
+        (old, new) => changes.value("action", action(old), action(new)),
+    }
+}
+
+/// Without values, which may be secrets.
+fn conditions(changes: &mut Changes, old: &Conditions, new: &Conditions) {
+    let Conditions { methods, headers, query, cookies } = old;
+    let listed = |methods: &[String]| match methods {
+        [] => "any".to_owned(),
+        methods => methods.join(", "),
+    };
+    changes.value("methods", listed(methods), listed(&new.methods));
+    for (what, old, new) in [
+        ("headers", headers, &new.headers),
+        ("query", query, &new.query),
+        ("cookies", cookies, &new.cookies),
+    ] {
+        if old != new {
+            changes.note(format!("{what} to match changed"));
+        }
+    }
+}
+
+fn respond(changes: &mut Changes, old: &Respond, new: &Respond) {
+    let Respond { status, body, content_type } = old;
+    changes.value("respond status", status, new.status);
+    changes.value("respond content_type", content_type, &new.content_type);
+    if *body != new.body {
+        changes.note("respond body changed");
+    }
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Pool(pool) => format!("pool {pool}"),
+        Action::Redirect(Redirect { to, status }) => format!("redirect {status} {to}"),
+        Action::Respond(Respond { status, .. }) => format!("respond {status}"),
+    }
+}
