@@ -12,7 +12,11 @@ use crate::{
         route::{Route, Router, Rules, Target},
         site::{Site, hsts_value},
     },
-    net::{listen::Sockets, sources::Sources, tls::ServerTls},
+    net::{
+        listen::Sockets,
+        sources::Sources,
+        tls::{ClientTls, ServerTls},
+    },
     observe::{
         access_log::AccessLog,
         metrics::{GenerationAlive, Metrics},
@@ -67,12 +71,30 @@ pub struct Room {
 /// are bound, certificates are loaded.
 pub struct Parts {
     pub sockets: HashMap<SocketAddr, Arc<Sockets>>,
-    /// By the listener's name.
-    pub tls: HashMap<Arc<str>, ServerTls>,
+    pub spoken: Spoken,
     /// By the listener's name.
     pub rooms: HashMap<Arc<str>, Arc<Room>>,
     pub access_log: Option<Arc<AccessLog>>,
     pub metrics: Arc<Metrics>,
+}
+
+/// How TLS is spoken by the listeners and to the pools that speak it, by their names.
+#[derive(Clone, Default)]
+pub struct Spoken {
+    pub listeners: HashMap<Arc<str>, ServerTls>,
+    pub pools: HashMap<Arc<str>, Arc<ClientTls>>,
+}
+
+impl Spoken {
+    pub fn is_empty(&self) -> bool {
+        self.listeners.is_empty() && self.pools.is_empty()
+    }
+
+    /// What `more` says anew replaces what is held.
+    pub fn extend(&mut self, more: Spoken) {
+        self.listeners.extend(more.listeners);
+        self.pools.extend(more.pools);
+    }
 }
 
 /// Builds a snapshot; `pools` are those of `config`, in its order.
@@ -86,7 +108,7 @@ pub fn build(
     let mut doors = HashMap::new();
     let open = if phase == Phase::Serving { &config.listeners[..] } else { &[] };
     for listener in open {
-        let tls = parts.tls.get(&listener.name);
+        let tls = parts.spoken.listeners.get(&listener.name);
         let site = Arc::new(site(config, listener, tls, &parts.metrics));
         for address in &listener.bind {
             // Parts are made for this configuration: an address without a socket is our own mistake.

@@ -5,9 +5,9 @@ use std::{fs, io, path::Path, time::SystemTime};
 
 use crate::{
     cli::status::counted,
-    config::{self, Config, Errors, Loaded, LogTarget, Place, Tls},
-    control::certificates::Pairs,
-    net::tls::{self, Tickets, TlsError},
+    config::{self, Config, Errors, Loaded, LogTarget, Place, PoolTls, Tls},
+    control::certificates::Certificates,
+    net::tls::{Tickets, TlsError},
 };
 
 /// What is to be said of a configuration without errors.
@@ -25,32 +25,37 @@ pub struct Report {
 pub fn check(path: &Path, now: SystemTime) -> Result<Report, Errors> {
     let Loaded { config, source } = config::load(path)?;
     let found = |findings| Errors::from_places(&source, findings);
-    let pairs = Pairs::load(&config, &Pairs::default()).map_err(found)?;
-    let refusals = refusals(&config, &pairs);
+    let certificates = Certificates::load(&config, &Certificates::default()).map_err(found)?;
+    let refusals = refusals(&config, &certificates);
     if !refusals.is_empty() {
         return Err(found(refusals));
     }
     let mut warnings = config::notes(&config);
     warnings.extend(missing_log_folder(&config));
-    warnings.extend(pairs.warnings(now).iter().map(|line| line.text().to_owned()));
+    warnings.extend(certificates.warnings(now).iter().map(|line| line.text().to_owned()));
     Ok(Report { warnings, summary: summary(path, &config) })
 }
 
 /// What the TLS library, or a client, would make of certificates that load.
-fn refusals(config: &Config, pairs: &Pairs) -> Vec<(Place, String, String)> {
+fn refusals(config: &Config, certificates: &Certificates) -> Vec<(Place, String, String)> {
     let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    let refusal = |tls: &Tls| {
-        let made = Tickets::new().and_then(|keys| tls::server_config(tls, &pairs.of(tls), &keys));
+    let of_listener = |tls: &Tls| {
+        let made = Tickets::new().and_then(|keys| certificates.server_tls(tls, &keys));
         made.err().map(|error| (place(tls, &error), error.to_string(), String::new()))
     };
-    listeners.filter_map(refusal).collect()
+    let pools = config.pools.iter().filter_map(|pool| pool.tls.as_ref());
+    let of_pool = |tls: &PoolTls| {
+        let made = certificates.client_tls(tls);
+        made.err().map(|error| (tls.place, error.to_string(), String::new()))
+    };
+    listeners.filter_map(of_listener).chain(pools.filter_map(of_pool)).collect()
 }
 
 /// The certificate at fault, else the listener's first.
 fn place(tls: &Tls, error: &TlsError) -> Place {
     let at_fault = match error {
         TlsError::NoName(cert) => tls.certificates.iter().find(|each| each.cert == *cert),
-        TlsError::NoCertificates | TlsError::Library(_) => None,
+        TlsError::NoCertificates | TlsError::ServerName(_) | TlsError::Library(_) => None,
     };
     let at_fault = at_fault.or(tls.certificates.first());
     at_fault.map_or_else(Place::default, |certificate| certificate.place)

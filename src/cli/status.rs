@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::control::protocol::{
     BackendStatus, LastReload, ListenerStatus, PhaseWord, PoolStatus, ReleaseStatus,
-    ReleasesStatus, Status,
+    ReleasesStatus, Status, TlsWord,
 };
 
 const BACKEND_HEAD: [&str; 7] =
@@ -91,6 +91,11 @@ fn pool_table(pool: &PoolStatus, now: SystemTime) -> String {
     let rows = pool.backends.iter().map(|each| backend(each, now));
     let rows = std::iter::once(BACKEND_HEAD.map(str::to_owned)).chain(rows);
     let mut words = format!("pool {}, {}", pool.name, pool.balance);
+    words.push_str(match pool.tls {
+        TlsWord::None => "",
+        TlsWord::Verified => ", TLS",
+        TlsWord::Unverified => ", TLS unverified",
+    });
     if pool.waiting > 0 {
         let waiting = counted(pool.waiting, "request");
         words.push_str(&format!(", {waiting} waiting for a backend"));
@@ -212,6 +217,7 @@ mod tests {
                 balance: "round-robin".into(),
                 releases: None,
                 waiting: 3,
+                tls: TlsWord::Verified,
                 backends: vec![
                     backend(80, VerdictWord::Up, 7_020, Some("200 in 3 ms")),
                     backend(81, VerdictWord::Down, 7_195, Some("connection refused")),
@@ -232,7 +238,7 @@ last reload: 10 s ago, taken
 listeners
   https  https  0.0.0.0:443 [::]:443
 
-pool app, round-robin, 3 requests waiting for a backend
+pool app, round-robin, TLS, 3 requests waiting for a backend
   backend       verdict   since  in flight  requests  weight    last probe
   10.0.1.11:80  up        3 min  2          1234      1         200 in 3 ms
   10.0.1.11:81  down      5 s    2 of 2     1234      1         connection refused
@@ -260,6 +266,7 @@ pool app, round-robin, 3 requests waiting for a backend
             name: "app".into(),
             waiting: 0,
             balance: "round-robin".into(),
+            tls: TlsWord::None,
             releases: Some(ReleasesStatus {
                 known: vec![known("1.4.2"), known("1.5.0")],
                 unknown: 1,

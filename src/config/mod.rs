@@ -5,6 +5,7 @@
 //! - `top`, `listener`, `tls`, `route`, `pool`, `hash`, `health` a table each; `conditions`,
 //!   `rewrite`, `redirect`, `header_rules` parts of a route; `template` a text with variables;
 //!   `whole` how they fit together
+//! - `pool_tls` a pool's TLS, as `tls` is a listener's
 //! - `diagnostic`, `excerpt`, `suggest` how an error is told
 //! - `diff`, `notes` two configurations compared, one looked at
 
@@ -22,6 +23,7 @@ mod name;
 pub mod network;
 mod notes;
 mod pool;
+mod pool_tls;
 mod reader;
 mod redirect;
 mod rewrite;
@@ -138,6 +140,7 @@ static SHAPES: &[&Shape] = &[
     &pool::RETRY,
     &pool::TIMEOUTS,
     &pool::QUEUE,
+    &pool_tls::TLS,
     &health::HEALTH,
     &health::RELEASE,
     &top::ACCESS_LOG,

@@ -3,11 +3,14 @@
 //! Durations are `Duration`, sizes are bytes. `config::load` is the only maker; what reaches the
 //! rest of the house has been checked.
 
+mod tls;
+
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+pub use tls::*;
+
 use crate::config::{
-    conditions::Conditions, diagnostic::Place, header_rules::HeaderRules, network::Network,
-    template::Template,
+    conditions::Conditions, header_rules::HeaderRules, network::Network, template::Template,
 };
 
 /// One whole file, as meant.
@@ -66,45 +69,6 @@ impl Versions {
     pub fn has_http2(self) -> bool {
         self != Versions::Http1
     }
-}
-
-/// The certificates of a TLS listener.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tls {
-    pub certificates: Vec<Certificate>,
-    /// The lowest version spoken.
-    pub min_version: TlsVersion,
-    /// The listener's: what ALPN offers.
-    pub versions: Versions,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsVersion {
-    Tls12,
-    Tls13,
-}
-
-/// One pair of files. It is chosen by the names in the certificate itself.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Certificate {
-    /// PEM: the certificate, then its chain.
-    pub cert: PathBuf,
-    /// PEM: the private key.
-    pub key: PathBuf,
-    /// Served when SNI is absent or matches no certificate. At most one a listener.
-    pub default: bool,
-    /// Where `cert` stands in the file, to tell of a pair that can't be used.
-    pub place: Place,
-    /// Where `key` stands.
-    pub key_place: Place,
-}
-
-/// Strict-Transport-Security (RFC 6797), sent with each answer of a TLS listener.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hsts {
-    pub max_age: Duration,
-    pub include_subdomains: bool,
-    pub preload: bool,
 }
 
 /// What a client may send (HTTP.md, "Over the limits").
@@ -230,6 +194,8 @@ pub struct Pool {
     pub hash: Option<Hash>,
     /// At least one; no address twice.
     pub backends: Vec<Backend>,
+    /// `None`: plain connections to the backends.
+    pub tls: Option<PoolTls>,
     /// Active probes. `None`: watched passively only.
     pub health: Option<Health>,
     pub passive: Passive,

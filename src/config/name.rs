@@ -83,6 +83,17 @@ pub(super) fn authority(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// The name that a certificate is asked for: a host or an IP address, without a port. An IPv6
+/// address may stand without brackets, as certificates have it.
+pub(super) fn server_name(text: &str) -> Result<String, String> {
+    const EXPECTED: &str = r#"expected a host such as "app.internal", or an IP address"#;
+    if let Ok(address) = text.parse::<std::net::IpAddr>() {
+        return Ok(address.to_string());
+    }
+    let host = host(text).map_err(|why| format!("{EXPECTED}{why}"))?;
+    Ok(host.trim_matches(['[', ']']).to_owned())
+}
+
 /// A host in lower case. The error is what to add to an expectation.
 fn host(text: &str) -> Result<String, &'static str> {
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));

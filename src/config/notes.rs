@@ -1,6 +1,6 @@
 //! What is allowed, but worth a word from `equipoise check`.
 
-use super::model::{Action, Config, Listener, Pool, Queue};
+use super::model::{Action, Config, Listener, Pool, Queue, Trust};
 
 /// One line each; none of them keeps a configuration from being served.
 pub fn notes(config: &Config) -> Vec<String> {
@@ -38,6 +38,15 @@ fn of_pool(config: &Config, pool: &Pool) -> Vec<String> {
     let leads_here = |action: &Action| matches!(action, Action::Pool(name) if *name == pool.name);
     if !config.routes.iter().any(|route| leads_here(&route.action)) {
         note("no route leads to it");
+    }
+    match &pool.tls {
+        Some(tls) if tls.trust == Trust::Anyone => {
+            note("`verify = false`: whoever answers at its addresses is taken for the backend");
+        }
+        None if pool.backends.iter().any(|backend| backend.address.port() == 443) => {
+            note("port 443 without `tls`: plain connections; `tls = {}` adds TLS");
+        }
+        None | Some(_) => {}
     }
     match (&pool.health, pool.passive.fall) {
         (Some(_), _) => {}
@@ -87,6 +96,17 @@ mod tests {
         let note = "pool app: `queue` without `max_requests`: no request ever waits";
         check(&format!("{LISTENER}{pool}"), &[note]);
         check(&format!("{LISTENER}{pool}max_requests = 50"), &[]);
+    }
+
+    #[test]
+    fn a_pool_that_trusts_anyone_or_speaks_plainly_where_tls_is_meant() {
+        let pool = "[pool.app]\nbackends = [\"10.0.1.11:443\"]\nhealth = {}\n";
+        let note = "pool app: port 443 without `tls`: plain connections; `tls = {}` adds TLS";
+        check(&format!("{LISTENER}{pool}"), &[note]);
+        check(&format!("{LISTENER}{pool}tls = {{}}"), &[]);
+        let note =
+            "pool app: `verify = false`: whoever answers at its addresses is taken for the backend";
+        check(&format!("{LISTENER}{pool}tls = {{ verify = false }}"), &[note]);
     }
 
     #[test]

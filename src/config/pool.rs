@@ -10,7 +10,7 @@ use super::{
         Backend, Balance, HostHeader, OnSkew, Passive, Pool, PoolTimeouts, Protocol, Queue, Retry,
         WhenAllDown,
     },
-    name,
+    name, pool_tls,
     reader::{Field, Shape, Table},
 };
 
@@ -20,6 +20,7 @@ pub(super) static POOL: Shape = Shape {
         "balance",
         "hash",
         "backends",
+        "tls",
         "health",
         "passive",
         "when_all_down",
@@ -64,18 +65,20 @@ pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
         table.findings().add(Diagnostic::at(field.key_place, message).help(expected));
     }
     let balance = table.word("balance", Balance::RoundRobin);
+    let host_header = host_header(&table);
     Some(Pool {
         name: Arc::from(field.key),
         balance,
         hash: hash::read(&table, balance),
         backends: backends(&table),
+        tls: table.field("tls").and_then(|field| pool_tls::read(&field, &host_header)),
         health: table.field("health").and_then(|field| health::read(&field)),
         passive: passive(&table),
         when_all_down: table.word("when_all_down", WhenAllDown::Fail),
         retry: retry(&table),
         timeouts: timeouts(&table),
         max_idle: table.integer("max_idle", 0..=65_536, 64),
-        host_header: host_header(&table),
+        host_header,
         queue: queue(&table),
         on_skew: on_skew(&table),
         on_skew_min: table.share("on_skew_min", 1.0, 0.5),

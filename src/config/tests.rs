@@ -189,6 +189,44 @@ fn a_route_of_a_listener_that_redirects() {
 
 #[test]
 #[rustfmt::skip]
+fn tls_to_backends_that_can_not_be() {
+    check(&[
+        ("tls = true", "14:7", "true is no value for `tls`", "tls = {} trusts the system's authorities"),
+        ("tls = { cert = \"a.crt\" }", "14:16", "`cert` without `key`", "add the `key` that belongs to it"),
+        ("tls = { key = \"a.key\" }", "14:15", "`key` without `cert`", "add the `cert` that belongs to it"),
+        ("tls = { ca = \"ca\", verify = false }", "14:14", "`ca` beside `verify = false`", "remove `verify`"),
+        ("tls = { name = \"app:8443\" }", "14:16", "`app:8443` is no value for `name`", "without a port"),
+        ("tls = { name = \"*.internal\" }", "14:16", "`*.internal` is no value for `name`", "app.internal"),
+        ("tls = { ca = \"\" }", "14:14", "`` is no value for `ca`", "the path of a PEM file"),
+        ("tls = { min_tls = \"1.1\" }", "14:19", "`1.1` is no value for `min_tls`", "1.2"),
+        ("tls = { sni = \"a\" }", "14:9", "unknown key `sni` in `tls` of [pool.NAME]", "`ca`, `name`"),
+    ]);
+}
+
+#[test]
+fn the_name_of_a_backend_is_written_or_the_host_that_is_set() {
+    let name = |keys: &str| {
+        let config = parse(&format!("{RIGHT}{keys}"), Path::new("/etc/e.toml")).unwrap();
+        config.pools[0].tls.clone().unwrap().name
+    };
+    assert_eq!(name("tls = {}"), None);
+    assert_eq!(name("tls = { name = \"App.Internal\" }").as_deref(), Some("app.internal"));
+    assert_eq!(name("tls = { name = \"2001:db8::1\" }").as_deref(), Some("2001:db8::1"));
+    assert_eq!(name("tls = { name = \"[2001:db8::1]\" }").as_deref(), Some("2001:db8::1"));
+    assert_eq!(
+        name("tls = {}\nhost_header = \"www.a.example:8443\"").as_deref(),
+        Some("www.a.example")
+    );
+    assert_eq!(
+        name("tls = {}\nhost_header = \"[2001:db8::1]:8443\"").as_deref(),
+        Some("2001:db8::1")
+    );
+    let both = "tls = { name = \"b.example\" }\nhost_header = \"a.example\"";
+    assert_eq!(name(both).as_deref(), Some("b.example"));
+}
+
+#[test]
+#[rustfmt::skip]
 fn pools_that_can_not_be() {
     check(&[
         ("[pool.x]", "14:1", "`backends` is missing", "backends = ["),

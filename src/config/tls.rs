@@ -74,7 +74,11 @@ fn certificate(item: &Field<'_>) -> Option<Certificate> {
 }
 
 fn file(table: &Table<'_>, key: &'static str) -> Option<(PathBuf, Place)> {
-    let field = table.required(key, A_PAIR)?;
+    path(&table.required(key, A_PAIR)?)
+}
+
+/// The path of a PEM file, and where it stands.
+pub(super) fn path(field: &Field<'_>) -> Option<(PathBuf, Place)> {
     let expected = || "expected the path of a PEM file".to_owned();
     let path = field.text()?;
     let valid = !path.is_empty() && !path.contains('\0');

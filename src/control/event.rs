@@ -1,16 +1,14 @@
 //! What can happen to the control plane, and what comes of it.
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Instant, SystemTime},
 };
 
 use crate::{
     config::{Change, Config},
-    net::tls::ServerTls,
     pool::{backend::Key, health::ProbeResult},
-    snapshot::{Parts, Snapshot},
+    snapshot::{Parts, Snapshot, Spoken},
 };
 
 /// One change. All of it that can fail has been done before.
@@ -27,8 +25,8 @@ pub enum Event {
     Drain(Key),
     /// An operator gives a backend back to its health.
     Enable(Key),
-    /// Renewed certificates: the TLS of some listeners, by their names.
-    Certificates(HashMap<Arc<str>, ServerTls>),
+    /// Spoken certificates: the TLS of some listeners and pools.
+    Certificates(Spoken),
     /// TERM or INT came.
     Terminate,
     /// The drain took too long.

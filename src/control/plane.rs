@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::{
     control::{
         admin::AdminSocket,
-        certificates::Pairs,
+        certificates::Certificates,
         event::{Line, Moment, Refused},
         prepare::{self, Held, Opened, Ready},
         running::Running,
@@ -25,7 +25,7 @@ use crate::{
     observe::metrics::Metrics,
     pool::backend::Bell,
     roll::Roll,
-    snapshot::Snapshot,
+    snapshot::{Snapshot, Spoken},
 };
 
 /// Ready to run.
@@ -37,7 +37,7 @@ pub struct Plane {
     pub(super) roll: Arc<Roll>,
     pub(super) bell: Arc<Bell>,
     pub(super) tickets: Tickets,
-    pub(super) pairs: Pairs,
+    pub(super) certificates: Certificates,
     pub(super) page: Option<std::net::TcpListener>,
     pub(super) admin: AdminSocket,
 }
@@ -73,29 +73,29 @@ pub fn first(
         config: None,
         workers,
         sockets: shared(inherited, workers).map_err(|error| Refused::because(error.to_string()))?,
-        tls: HashMap::new(),
+        spoken: Spoken::default(),
         rooms: HashMap::new(),
         access_log: None,
         metrics: Metrics::new(workers),
-        pairs: Pairs::default(),
+        certificates: Certificates::default(),
         tickets: tickets.clone(),
     };
     let ready = prepare::open(loaded, &held)?;
     ready.warnings.iter().for_each(Line::log);
     tell_unused(&held, &ready);
-    let Ready { prepared, pairs, page, admin, warnings: _ } = ready;
+    let Ready { prepared, certificates, page, admin, warnings: _ } = ready;
     // Nothing is open yet that either could be the same as.
     let (Opened::New(page), Opened::New(admin)) = (page, admin) else {
         unreachable!("at the start every address is new");
     };
-    pairs.tell(&prepared.config, &prepared.parts.metrics.control);
+    certificates.tell(&prepared.config, &prepared.parts.metrics.control);
     let bell = Arc::new(Bell::default());
     let state = State::new(prepared, bell.clone(), Moment::now());
     held.metrics.control.set_generation(state.snapshot().generation);
     let snapshots = watch::Sender::new(state.snapshot().clone());
     let roll = Roll::new(workers);
     let file = file.to_owned();
-    Ok(Plane { file, signals, state, snapshots, roll, bell, tickets, pairs, page, admin })
+    Ok(Plane { file, signals, state, snapshots, roll, bell, tickets, certificates, page, admin })
 }
 
 fn shared(

@@ -9,19 +9,19 @@ use crate::{
     config::{self, Config, Errors, Listener, Loaded, LogFormat, LogTarget},
     control::{
         admin::AdminSocket,
-        certificates::Pairs,
+        certificates::Certificates,
         event::{Line, Prepared, Refused},
         rooms,
     },
     net::{
         listen::Sockets,
-        tls::{self, ServerTls, Tickets},
+        tls::{ClientTls, ServerTls, Tickets},
     },
     observe::{
         access_log::{AccessLog, Format, Target},
         metrics::Metrics,
     },
-    snapshot::{Parts, Room},
+    snapshot::{Parts, Room, Spoken},
 };
 
 /// What serves now, and is kept where the next configuration wants it too.
@@ -31,18 +31,18 @@ pub struct Held {
     pub workers: usize,
     /// At the start: those that the service manager opened.
     pub sockets: HashMap<SocketAddr, Arc<Sockets>>,
-    pub tls: HashMap<Arc<str>, ServerTls>,
+    pub spoken: Spoken,
     pub rooms: HashMap<Arc<str>, Arc<Room>>,
     pub access_log: Option<Arc<AccessLog>>,
     pub metrics: Arc<Metrics>,
-    pub pairs: Pairs,
+    pub certificates: Certificates,
     pub tickets: Tickets,
 }
 
 /// All that a configuration needs, opened.
 pub struct Ready {
     pub prepared: Prepared,
-    pub pairs: Pairs,
+    pub certificates: Certificates,
     pub page: Opened<Option<std::net::TcpListener>>,
     pub admin: Opened<AdminSocket>,
     /// What works but should not stay so.
@@ -66,13 +66,13 @@ pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
     let Loaded { config, source } = loaded;
     let config = Arc::new(config);
     let mut reasons = Vec::new();
-    let pairs = Pairs::load(&config, &held.pairs).unwrap_or_else(|troubles| {
+    let certificates = Certificates::load(&config, &held.certificates).unwrap_or_else(|troubles| {
         reasons.push(Errors::from_places(&source, troubles).to_string());
-        Pairs::default()
+        Certificates::default()
     });
-    let tls = match reasons.is_empty() {
-        true => tls_of(&config, &pairs, held, &mut reasons),
-        false => HashMap::new(),
+    let spoken = match reasons.is_empty() {
+        true => spoken(&config, &certificates, held, &mut reasons),
+        false => Spoken::default(),
     };
     let sockets = sockets(&config, held, &mut reasons);
     let access_log = note(access_log(&config, held), &mut reasons).flatten();
@@ -85,10 +85,10 @@ pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
     let metrics = held.metrics.clone();
     let diff = held.config.as_ref().map_or_else(Vec::new, |old| config::diff(old, &config));
     let mut warnings: Vec<Line> = config::notes(&config).into_iter().map(Line::Warn).collect();
-    warnings.extend(pairs.warnings(SystemTime::now()));
-    let parts = Parts { sockets, tls, rooms, access_log, metrics };
+    warnings.extend(certificates.warnings(SystemTime::now()));
+    let parts = Parts { sockets, spoken, rooms, access_log, metrics };
     let prepared = Prepared { config, parts, diff };
-    Ok(Ready { prepared, pairs, page, admin, warnings })
+    Ok(Ready { prepared, certificates, page, admin, warnings })
 }
 
 /// Keeps the reason, if there is one, and goes on: all are told at once.
@@ -96,38 +96,60 @@ fn note<T>(opened: Result<T, String>, reasons: &mut Vec<String>) -> Option<T> {
     opened.map_err(|reason| reasons.push(reason)).ok()
 }
 
-fn tls_of(
+/// An owner whose settings and certificates did not change keeps the TLS that it has, and with it
+/// the sessions that others may resume.
+fn spoken(
     config: &Config,
-    pairs: &Pairs,
+    certificates: &Certificates,
     held: &Held,
     reasons: &mut Vec<String>,
-) -> HashMap<Arc<str>, ServerTls> {
-    let mut served = HashMap::new();
+) -> Spoken {
+    let mut spoken = Spoken::default();
     for listener in &config.listeners {
         let Some(wanted) = &listener.tls else {
             continue;
         };
-        if let Some(same) = same_tls(listener, pairs, held) {
-            served.insert(listener.name.clone(), same);
-            continue;
-        }
-        match tls::server_config(wanted, &pairs.of(wanted), &held.tickets) {
-            Ok(made) => {
-                served.insert(listener.name.clone(), made);
-            }
-            Err(error) => reasons.push(format!("listener {}: {error}", listener.name)),
-        }
+        let made = match same_tls(listener, certificates, held) {
+            Some(same) => Ok(same),
+            None => certificates.server_tls(wanted, &held.tickets),
+        };
+        let made = made.map_err(|error| format!("listener {}: {error}", listener.name));
+        spoken.listeners.extend(note(made, reasons).map(|tls| (listener.name.clone(), tls)));
     }
-    served
+    for pool in &config.pools {
+        let Some(wanted) = &pool.tls else {
+            continue;
+        };
+        let made = match same_pool_tls(pool, certificates, held) {
+            Some(same) => Ok(same),
+            None => certificates.client_tls(wanted).map(Arc::new),
+        };
+        let made = made.map_err(|error| format!("pool {}: {error}", pool.name));
+        spoken.pools.extend(note(made, reasons).map(|tls| (pool.name.clone(), tls)));
+    }
+    spoken
 }
 
-/// The TLS that the listener has, where neither its settings nor its certificates changed.
-fn same_tls(listener: &Listener, pairs: &Pairs, held: &Held) -> Option<ServerTls> {
+fn same_tls(listener: &Listener, certificates: &Certificates, held: &Held) -> Option<ServerTls> {
     let mut before = held.config.as_ref()?.listeners.iter();
     let before = before.find(|before| before.name == listener.name)?;
     let wanted = listener.tls.as_ref()?;
-    let same = before.tls.as_ref() == Some(wanted) && pairs.same(&held.pairs, wanted);
-    same.then(|| held.tls.get(&listener.name).cloned()).flatten()
+    let same = before.tls.as_ref() == Some(wanted)
+        && certificates.same_for_listener(&held.certificates, wanted);
+    same.then(|| held.spoken.listeners.get(&listener.name).cloned()).flatten()
+}
+
+fn same_pool_tls(
+    pool: &config::Pool,
+    certificates: &Certificates,
+    held: &Held,
+) -> Option<Arc<ClientTls>> {
+    let mut before = held.config.as_ref()?.pools.iter();
+    let before = before.find(|before| before.name == pool.name)?;
+    let wanted = pool.tls.as_ref()?;
+    let same = before.tls.as_ref() == Some(wanted)
+        && certificates.same_for_pool(&held.certificates, wanted);
+    same.then(|| held.spoken.pools.get(&pool.name).cloned()).flatten()
 }
 
 /// An address that stays keeps its sockets, and the connections that wait in them.

@@ -86,6 +86,7 @@ pub struct PoolStatus {
     pub name: String,
     /// As written in the file: `round-robin`.
     pub balance: String,
+    pub tls: TlsWord,
     /// Only where the probes read which release a backend runs.
     pub releases: Option<ReleasesStatus>,
     /// Requests that wait for a place at a backend.
@@ -112,6 +113,17 @@ pub struct ReleasesStatus {
 pub struct ReleaseStatus {
     pub release: String,
     pub backends: usize,
+}
+
+/// How the backends of a pool are spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsWord {
+    /// Plainly.
+    None,
+    Verified,
+    /// By TLS with whoever answers: `verify = false`.
+    Unverified,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -27,7 +27,7 @@ use crate::{
         members::{Member, Pool},
         release::{Deployed, Release, Reported},
     },
-    snapshot::{Parts, Phase, Snapshot},
+    snapshot::{Parts, Phase, Snapshot, Spoken},
 };
 
 const STEPS: usize = 20_000;
@@ -178,7 +178,7 @@ impl Simulation {
             900..996 => Event::Enable(self.some_key()),
             996 => Event::Terminate,
             997 => Event::DeadlinePassed,
-            _ => Event::Certificates(HashMap::new()),
+            _ => Event::Certificates(Spoken::default()),
         }
     }
 
@@ -469,7 +469,7 @@ fn prepared(
     let no_rooms = HashMap::new();
     let parts = Parts {
         sockets: addresses.map(|address| (*address, bound(address))).collect(),
-        tls: HashMap::new(),
+        spoken: Spoken::default(),
         rooms: rooms::prepare(&config, held.map_or(&no_rooms, |held| &held.rooms)),
         access_log: None,
         metrics: metrics.clone(),

@@ -2,7 +2,7 @@
 //! a refusal and nothing has changed. It waits for nothing and asks no clock.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -16,14 +16,13 @@ use crate::{
         runs::{Heard, Runs},
         skew::{self, Census},
     },
-    net::tls::ServerTls,
     pool::{
         backend::{Backend, Bell, Key},
         health::ProbeResult,
         members::{Member, Pool},
         release::Release,
     },
-    snapshot::{self, Parts, Phase, Snapshot},
+    snapshot::{self, Parts, Phase, Snapshot, Spoken},
     units::duration_text,
 };
 
@@ -97,7 +96,7 @@ impl State {
             Event::RetryDue => Ok(self.change(|entry| entry.retry(now))),
             Event::Drain(key) => self.ordered(&key, |entry| entry.drain(now)),
             Event::Enable(key) => self.ordered(&key, |entry| entry.enable(now)),
-            Event::Certificates(tls) => self.certificates(tls),
+            Event::Certificates(renewed) => self.certificates(renewed),
             Event::Terminate => Ok(self.enter(Phase::Draining)),
             Event::DeadlinePassed => Ok(self.enter(Phase::Closing)),
         }
@@ -264,12 +263,17 @@ impl State {
         Ok(self.published_if(turned, vec![line]))
     }
 
-    fn certificates(&mut self, tls: HashMap<Arc<str>, ServerTls>) -> Result<Applied, Refused> {
-        if let Some(name) = tls.keys().find(|name| !self.parts.tls.contains_key(*name)) {
+    fn certificates(&mut self, renewed: Spoken) -> Result<Applied, Refused> {
+        let changed = !renewed.is_empty();
+        let spoken = &mut self.parts.spoken;
+        let mut listeners = renewed.listeners.keys();
+        if let Some(name) = listeners.find(|name| !spoken.listeners.contains_key(*name)) {
             return Err(Refused::because(format!("there is no TLS listener {name} any more")));
         }
-        let changed = !tls.is_empty();
-        self.parts.tls.extend(tls);
+        if let Some(name) = renewed.pools.keys().find(|name| !spoken.pools.contains_key(*name)) {
+            return Err(Refused::because(format!("there is no TLS to pool {name} any more")));
+        }
+        spoken.extend(renewed);
         Ok(self.published_if(changed, Vec::new()))
     }
 
@@ -321,15 +325,17 @@ impl State {
         let settings = self.pool_settings_of(wanted);
         let members: Vec<Member> =
             wanted.backends.iter().map(|it| self.member(wanted, it)).collect();
+        let tls = self.parts.spoken.pools.get(&wanted.name);
         let held = self.snapshot.pools.iter().find(|pool| pool.config.name == wanted.name);
         if let Some(held) = held
             && Arc::ptr_eq(&held.config, &settings)
+            && held.speaks(tls)
             && held.members.iter().zip(&members).all(|(held, now)| same(held, now))
         {
             return held.clone();
         }
         let metrics = self.parts.metrics.pool(&wanted.name);
-        let pool = Pool::new(settings, members, metrics);
+        let pool = Pool { tls: tls.cloned(), ..Pool::new(settings, members, metrics) };
         Arc::new(pool.succeeding(held.map(|held| &**held)))
     }
 

@@ -3,11 +3,11 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::{
-    config::{self, Words},
+    config::{self, Trust, Words},
     control::{
         protocol::{
             BackendStatus, ListenerStatus, PhaseWord, PoolStatus, ReleaseStatus, ReleasesStatus,
-            Status, VerdictWord,
+            Status, TlsWord, VerdictWord,
         },
         skew::Census,
         state::State,
@@ -47,6 +47,7 @@ impl State {
             balance: pool.balance.word().to_owned(),
             releases: self.releases_status(pool),
             waiting: self.waiting(&pool.name),
+            tls: tls_word(pool.tls.as_ref()),
             backends: backends.collect(),
         }
     }
@@ -110,6 +111,14 @@ fn phase_word(phase: Phase) -> PhaseWord {
         Phase::Serving => PhaseWord::Serving,
         Phase::Draining => PhaseWord::Draining,
         Phase::Closing => PhaseWord::Closing,
+    }
+}
+
+fn tls_word(tls: Option<&config::PoolTls>) -> TlsWord {
+    match tls.map(|tls| &tls.trust) {
+        None => TlsWord::None,
+        Some(Trust::Anyone) => TlsWord::Unverified,
+        Some(Trust::System | Trust::Authorities(_)) => TlsWord::Verified,
     }
 }
 

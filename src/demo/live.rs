@@ -143,7 +143,7 @@ fn backends(status: &Status) -> impl Iterator<Item = &BackendStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::{PhaseWord, PoolStatus};
+    use crate::control::protocol::{PhaseWord, PoolStatus, TlsWord};
 
     fn status(verdicts: [VerdictWord; 2]) -> Status {
         let backend = |(index, verdict): (u16, VerdictWord)| BackendStatus {
@@ -170,6 +170,7 @@ mod tests {
                 waiting: 0,
                 balance: "round-robin".to_owned(),
                 releases: None,
+                tls: TlsWord::None,
                 backends: (0..).zip(verdicts).map(backend).collect(),
             }],
             last_reload: None,

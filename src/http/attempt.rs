@@ -28,11 +28,12 @@ use crate::{
         field::Name,
         head::{Response, Version},
     },
+    net::tls::{Alpn, Cause},
     observe::dates::http_date,
     pool::{
         dial::{Dial, DialError, dial},
         local::LocalPool,
-        members::Member,
+        members::{Member, Pool},
         retry::Reached,
     },
 };
@@ -118,8 +119,13 @@ impl<'a> Attempt<'_, 'a> {
         Ok(Upstream::H2(UpstreamStream::new(lease)))
     }
 
-    fn dial(&self) -> Dial {
-        Dial { address: self.member().backend.address() }
+    fn dial(&self) -> Dial<'a> {
+        let pool: &'a Pool = &self.pool.pool;
+        let alpn = match pool.config.protocol {
+            Protocol::Http1 => Alpn::Http1,
+            Protocol::H2 => Alpn::Http2,
+        };
+        Dial::new(pool, &self.member().backend, alpn, self.exchange.local.slot)
     }
 
     /// Waits for a connection, no longer than the pool's connect timeout and than the client waits.
@@ -133,7 +139,10 @@ impl<'a> Attempt<'_, 'a> {
         self.record.connect = Some(begun.elapsed());
         let refusal = match connected {
             Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(DialError::Connect(_))) => refusal::CONNECT_FAILED,
+            Ok(Err(error)) => {
+                error.log(&self.member().backend);
+                no_connection(&error)
+            }
             Err(GivenUp::Late) => refusal::CONNECT_TIMEOUT,
             Err(GivenUp::ClientGone) => return Err(NoAnswer::ClientGone),
         };
@@ -302,6 +311,21 @@ impl<'a> Attempt<'_, 'a> {
         let by_close = framing == Framing::UntilClose;
         self.exchange.client.cut(if by_close { EndsBy::Close } else { EndsBy::Framing });
         Next::Cut
+    }
+}
+
+/// What the client is told of a connection that could not be made.
+fn no_connection(error: &DialError) -> Refusal {
+    match error {
+        DialError::Connect(_) => refusal::CONNECT_FAILED,
+        DialError::Handshake(error) => match error.cause {
+            Cause::Name => refusal::UPSTREAM_NAME,
+            Cause::Issuer => refusal::UPSTREAM_ISSUER,
+            Cause::Expired => refusal::UPSTREAM_EXPIRED,
+            Cause::Certificate => refusal::UPSTREAM_CERTIFICATE,
+            Cause::OurCertificate => refusal::UPSTREAM_REFUSES_OURS,
+            Cause::Protocol => refusal::UPSTREAM_HANDSHAKE,
+        },
     }
 }
 

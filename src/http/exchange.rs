@@ -22,6 +22,7 @@ use crate::{
         upstream::Upstream,
     },
     message::head::Response,
+    net::tls::refuses_our_certificate,
     pool::retry::Reached,
 };
 
@@ -243,6 +244,11 @@ pub async fn next_head(
 fn no_head(error: HeadError, upstream: &Upstream) -> NoAnswer {
     match error {
         HeadError::Malformed(refusal) => NoAnswer::Upstream { refusal, reached: Reached::Sent },
+        HeadError::Closed(error) if refuses_our_certificate(&error) => {
+            // It has not looked at the request.
+            let refusal = refusal::UPSTREAM_REFUSES_OURS;
+            NoAnswer::Upstream { refusal, reached: Reached::Sent }
+        }
         HeadError::Closed(_) => {
             let stale = upstream.may_be_stale();
             let reached = if stale { Reached::Stale } else { Reached::Sent };

@@ -119,6 +119,12 @@ table! {
     // The backend.
     CONNECT_FAILED = ConnectFailed "no connection to a backend could be made";
     CONNECT_TIMEOUT = ConnectTimeout "no connection to a backend was made within the connect timeout";
+    UPSTREAM_NAME = UpstreamName "the backend's certificate is not valid for the name that it must have";
+    UPSTREAM_ISSUER = UpstreamIssuer "the backend's certificate was issued by no authority that is trusted for it";
+    UPSTREAM_EXPIRED = UpstreamExpired "the backend's certificate has expired or is not valid yet";
+    UPSTREAM_CERTIFICATE = UpstreamHandshake "the backend's certificate can't be used";
+    UPSTREAM_REFUSES_OURS = UpstreamHandshake "the backend wants a certificate of ours, or another one";
+    UPSTREAM_HANDSHAKE = UpstreamHandshake "the TLS handshake with the backend failed";
     FIRST_BYTE_TIMEOUT = FirstByteTimeout "the backend did not begin to answer within the first_byte timeout";
     REQUEST_TIMEOUT = RequestTimeout "the exchange took longer than the pool's whole timeout";
     UPSTREAM_STALLED = FirstByteTimeout "the backend took no byte of the request for longer than the idle timeout";

@@ -1,17 +1,17 @@
 //! One connection, plain or TLS, behind one type.
 
 use std::{
-    io::{self, IoSlice},
+    io::{self, IoSlice, Read},
     pin::Pin,
     task::{Context, Poll},
 };
 
-use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
+use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{client, server::TlsStream};
 
 /// A connection after its handshake, if it has one. Shutting it down sends TLS's close_notify
 /// before TCP's FIN.
@@ -20,6 +20,8 @@ pub enum Stream {
     Plain(TcpStream),
     /// Boxed: a TLS session is over a kilobyte, a plain stream 32 bytes.
     Tls(Box<TlsStream<TcpStream>>),
+    /// To a backend: we are the client.
+    ClientTls(Box<client::TlsStream<TcpStream>>),
 }
 
 impl Stream {
@@ -32,6 +34,7 @@ impl Stream {
         match self {
             Stream::Plain(tcp) => tcp,
             Stream::Tls(tls) => tls.get_ref().0,
+            Stream::ClientTls(tls) => tls.get_ref().0,
         }
     }
 
@@ -41,13 +44,21 @@ impl Stream {
     /// This asks tokio's cached readiness first, so that it costs no system call on a quiet socket.
     /// A byte that does come is lost with the connection.
     pub fn is_quiet(&mut self) -> bool {
-        let nothing = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
-        self.tcp().try_read(&mut [0]).is_err_and(nothing)
+        match self {
+            Stream::ClientTls(tls) => is_quiet(tls),
+            Stream::Plain(_) | Stream::Tls(_) => {
+                let nothing = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+                self.tcp().try_read(&mut [0]).is_err_and(nothing)
+            }
+        }
     }
 
     /// The host name the client asked a certificate for (RFC 6066 section 3), in lower case.
     pub fn sni(&self) -> Option<&str> {
-        self.session()?.server_name()
+        match self {
+            Stream::Plain(_) | Stream::ClientTls(_) => None,
+            Stream::Tls(tls) => tls.get_ref().1.server_name(),
+        }
     }
 
     /// The negotiated protocol (RFC 7301), such as `http/1.1`.
@@ -70,11 +81,39 @@ impl Stream {
             .is_some_and(|session| session.handshake_kind() == Some(HandshakeKind::Resumed))
     }
 
-    fn session(&self) -> Option<&ServerConnection> {
+    fn session(&self) -> Option<&CommonState> {
         match self {
             Stream::Plain(_) => None,
             Stream::Tls(tls) => Some(tls.get_ref().1),
+            Stream::ClientTls(tls) => Some(tls.get_ref().1),
         }
+    }
+}
+
+/// What lies in the socket may be no data: tickets of TLS 1.3 and key updates come whenever the
+/// peer likes. They are taken in here, as else a connection on which they came would be given up,
+/// and the tickets with it. Data that was decrypted before is something to read, too.
+fn is_quiet(tls: &mut client::TlsStream<TcpStream>) -> bool {
+    let (tcp, session) = tls.get_mut();
+    loop {
+        match session.process_new_packets() {
+            Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
+            Ok(_) | Err(_) => return false,
+        }
+        match session.read_tls(&mut Arrived(tcp)) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+/// What has come by a socket already.
+struct Arrived<'a>(&'a TcpStream);
+
+impl Read for Arrived<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(into)
     }
 }
 
@@ -87,6 +126,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
             Stream::Tls(tls) => Pin::new(tls).poll_read(context, buffer),
+            Stream::ClientTls(tls) => Pin::new(tls).poll_read(context, buffer),
         }
     }
 }
@@ -100,6 +140,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
             Stream::Tls(tls) => Pin::new(tls).poll_write(context, bytes),
+            Stream::ClientTls(tls) => Pin::new(tls).poll_write(context, bytes),
         }
     }
 
@@ -111,6 +152,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(context, slices),
             Stream::Tls(tls) => Pin::new(tls).poll_write_vectored(context, slices),
+            Stream::ClientTls(tls) => Pin::new(tls).poll_write_vectored(context, slices),
         }
     }
 
@@ -118,6 +160,7 @@ impl AsyncWrite for Stream {
         match self {
             Stream::Plain(tcp) => tcp.is_write_vectored(),
             Stream::Tls(tls) => tls.is_write_vectored(),
+            Stream::ClientTls(tls) => tls.is_write_vectored(),
         }
     }
 
@@ -125,6 +168,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(tcp) => Pin::new(tcp).poll_flush(context),
             Stream::Tls(tls) => Pin::new(tls).poll_flush(context),
+            Stream::ClientTls(tls) => Pin::new(tls).poll_flush(context),
         }
     }
 
@@ -132,6 +176,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
             Stream::Tls(tls) => Pin::new(tls).poll_shutdown(context),
+            Stream::ClientTls(tls) => Pin::new(tls).poll_shutdown(context),
         }
     }
 }
@@ -224,6 +269,66 @@ mod tests {
         assert_eq!(stream.tcp().peer_addr().ok(), client.local_addr().ok());
         let (answered, asked) = tokio::join!(ask(client), answer(stream));
         assert_eq!((asked.as_str(), answered.as_str()), ("a question", "an answer"));
+    }
+
+    /// A client's stream and a server's, by TLS 1.3.
+    async fn shaken() -> (Stream, Stream) {
+        let directory = Directory::new();
+        let pair = directory.pair("a", &["a.example"]);
+        let (client, accepted) = joined().await;
+        let name = ServerName::try_from("a.example").expect("a name");
+        let (client, server) =
+            tokio::join!(connector(&pair).connect(name, client), acceptor(&pair).accept(accepted));
+        let client = Stream::ClientTls(Box::new(client.expect("a handshake")));
+        (client, Stream::Tls(Box::new(server.expect("a handshake"))))
+    }
+
+    /// Until something has come by the socket.
+    async fn await_bytes(stream: &Stream) {
+        stream.tcp().readable().await.expect("an open socket");
+    }
+
+    #[tokio::test]
+    async fn tickets_and_key_updates_are_no_bytes_to_read() {
+        let (mut client, mut server) = shaken().await;
+        // The server's tickets have been on their way since its side of the handshake was done.
+        server.flush().await.expect("room");
+        await_bytes(&client).await;
+        assert!(client.is_quiet());
+        if let Stream::Tls(tls) = &mut server {
+            tls.get_mut().1.refresh_traffic_keys().expect("TLS 1.3");
+        }
+        server.flush().await.expect("room");
+        await_bytes(&client).await;
+        assert!(client.is_quiet());
+        server.write_all(b"more").await.expect("room");
+        server.flush().await.expect("room");
+        let mut more = [0; 4];
+        client.read_exact(&mut more).await.expect("what came under the new key");
+        assert_eq!(&more, b"more");
+    }
+
+    #[tokio::test]
+    async fn data_and_an_end_are_something_to_read() {
+        let (mut client, mut server) = shaken().await;
+        server.write_all(b"unasked").await.expect("room");
+        server.flush().await.expect("room");
+        let mut first = [0; 2];
+        client.read_exact(&mut first).await.expect("data");
+        assert!(!client.is_quiet(), "the rest is decrypted and lies in the session");
+
+        let (mut client, mut server) = shaken().await;
+        server.shutdown().await.expect("an end");
+        let mut nothing = [0; 1];
+        assert_eq!(client.read(&mut nothing).await.ok(), Some(0));
+        assert!(!client.is_quiet());
+
+        let (client, server) = joined().await;
+        let mut client = Stream::Plain(client);
+        assert!(client.is_quiet());
+        drop(server);
+        await_bytes(&client).await;
+        assert!(!client.is_quiet());
     }
 
     #[tokio::test]

@@ -117,6 +117,14 @@ reasons! {
     ConnectFailed = "connect-failed", Some(502);
     /// The connection was not open within `connect`. Backend.
     ConnectTimeout = "connect-timeout", Some(504);
+    /// The backend's certificate is valid for other names than the one it must have. Backend.
+    UpstreamName = "upstream-certificate-name", Some(502);
+    /// The backend's certificate leads to no trusted authority. Backend.
+    UpstreamIssuer = "upstream-certificate-issuer", Some(502);
+    /// The backend's certificate has expired, or is not valid yet. Backend.
+    UpstreamExpired = "upstream-certificate-expired", Some(502);
+    /// TLS with the backend came to nothing for another reason. Backend.
+    UpstreamHandshake = "upstream-handshake-failed", Some(502);
     /// No byte of the answer came within `first_byte`. Backend.
     FirstByteTimeout = "first-byte-timeout", Some(504);
     /// The answer began, then no byte of it came within `idle`. Backend.

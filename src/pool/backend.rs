@@ -3,9 +3,10 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
@@ -24,6 +25,9 @@ impl std::fmt::Display for Key {
         write!(f, "{}/{}", self.pool, self.address)
     }
 }
+
+/// A line about the same backend in the log, at most this often.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// What we hold of a backend now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +58,8 @@ pub struct Backend {
     awaited: AtomicUsize,
     failures: AtomicU32,
     bell: Arc<Bell>,
+    /// When the log was last told of a connection that failed.
+    complained: Mutex<Option<Instant>>,
     metrics: Arc<BackendMetrics>,
 }
 
@@ -80,6 +86,7 @@ impl Backend {
             awaited: AtomicUsize::new(0),
             failures: AtomicU32::new(0),
             bell,
+            complained: Mutex::new(None),
             metrics,
         })
     }
@@ -152,6 +159,16 @@ impl Backend {
         }
     }
 
+    /// Whether the log may be told now of a connection that failed, by whichever worker is first.
+    pub fn may_complain(&self, now: Instant) -> bool {
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = complained.is_none_or(|last| now.duration_since(last) >= COMPLAIN_EVERY);
+        if due {
+            *complained = Some(now);
+        }
+        due
+    }
+
     /// The control thread sets the count when it has acted on it.
     pub fn set_failures(&self, failures: u32) {
         self.failures.store(failures, Ordering::Relaxed);
@@ -181,6 +198,14 @@ mod tests {
         backend.await_no_more();
         assert!(!backend.leave());
         assert_eq!(backend.in_flight(), 0);
+    }
+
+    #[test]
+    fn the_log_hears_of_it_seldom() {
+        let (backend, now) = (backend(), Instant::now());
+        assert!(backend.may_complain(now));
+        assert!(!backend.may_complain(now + COMPLAIN_EVERY / 2));
+        assert!(backend.may_complain(now + COMPLAIN_EVERY));
     }
 
     #[tokio::test]

@@ -1,16 +1,30 @@
-//! The one place where a connection to a backend is made.
+//! The one place where a connection to a backend is made: TCP, and TLS where the pool says so.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Instant};
 
 use tokio::net::TcpStream;
 
-use crate::net::stream::Stream;
+use crate::{
+    net::{
+        stream::Stream,
+        tls::{Alpn, Cause, ClientTls, HandshakeError},
+    },
+    observe::metrics::BackendHandshake,
+    pool::{backend::Backend, members::Pool},
+};
 
 /// What a connection to a backend shall be.
-#[derive(Clone, Copy, Debug)]
-pub struct Dial {
+#[derive(Clone, Copy)]
+pub struct Dial<'a> {
+    pub backend: &'a Backend,
     /// A probe may ask at another port than the one that serves.
     pub address: SocketAddr,
+    /// `None`: plain.
+    pub tls: Option<&'a ClientTls>,
+    /// What is spoken inside TLS.
+    pub alpn: Alpn,
+    /// In which handshakes are counted.
+    pub metrics_slot: usize,
 }
 
 /// Why there is no connection.
@@ -18,30 +32,89 @@ pub struct Dial {
 pub enum DialError {
     /// TCP did not come about.
     Connect(io::Error),
+    /// The backend is not who it must be, or we are not for it, or it speaks no TLS.
+    Handshake(HandshakeError),
+}
+
+impl<'a> Dial<'a> {
+    /// To where the backend serves.
+    pub fn new(pool: &'a Pool, backend: &'a Backend, alpn: Alpn, metrics_slot: usize) -> Dial<'a> {
+        Dial { backend, address: backend.address(), tls: pool.tls.as_deref(), alpn, metrics_slot }
+    }
 }
 
 /// Connects. It has no deadline of its own: whoever waits for it knows how long to wait, and what
 /// else may end the wait.
-pub async fn dial(how: &Dial) -> Result<Stream, DialError> {
+pub async fn dial(how: &Dial<'_>) -> Result<Stream, DialError> {
     let tcp = TcpStream::connect(how.address).await.map_err(DialError::Connect)?;
     // Heads and short bodies leave in one write: there is nothing to wait for.
     tcp.set_nodelay(true).map_err(DialError::Connect)?;
-    Ok(Stream::Plain(tcp))
+    match how.tls {
+        None => Ok(Stream::Plain(tcp)),
+        // Boxed: a handshake is large, and would make every request that dials plainly as large.
+        Some(tls) => Box::pin(shake_hands(how, tls, tcp)).await,
+    }
+}
+
+async fn shake_hands(how: &Dial<'_>, tls: &ClientTls, tcp: TcpStream) -> Result<Stream, DialError> {
+    let connected = tls.connect(tcp, how.backend.address(), how.alpn).await;
+    let connected = connected.and_then(|stream| speaking(how.alpn, stream));
+    let ended = match &connected {
+        Ok(stream) if stream.is_resumed() => BackendHandshake::Resumed,
+        Ok(_) => BackendHandshake::Full,
+        Err(_) => BackendHandshake::Failed,
+    };
+    how.backend.metrics().handshake(how.metrics_slot, ended);
+    connected.map_err(DialError::Handshake)
+}
+
+/// HTTP/2 is spoken to those alone who have agreed to it (RFC 9113, section 3.2). HTTP/1.1 is what a
+/// peer speaks that agrees to nothing.
+fn speaking(alpn: Alpn, stream: Stream) -> Result<Stream, HandshakeError> {
+    match alpn {
+        Alpn::Http2 if stream.alpn() != Some(b"h2") => {
+            let words = "the backend does not agree to h2 (ALPN)".to_owned();
+            Err(HandshakeError { cause: Cause::Protocol, words })
+        }
+        Alpn::Http2 | Alpn::Http1 | Alpn::Silent => Ok(stream),
+    }
+}
+
+impl DialError {
+    /// Says in the log what a client must not be told and a metric can't say, seldom enough that a
+    /// backend with a bad certificate does not fill it.
+    pub fn log(&self, backend: &Backend) {
+        let DialError::Handshake(error) = self else {
+            return;
+        };
+        if backend.may_complain(Instant::now()) {
+            let key = backend.key();
+            tracing::warn!("pool {}: {}: TLS handshake failed: {error}", key.pool, key.address);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::{observe::metrics::Metrics, pool::backend::Key};
     use tokio::net::TcpListener;
 
     #[tokio::test]
     async fn a_connection_has_no_delay_and_nobody_there_is_told() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let how = Dial { address: listener.local_addr().expect("an address") };
+        let address = listener.local_addr().expect("an address");
+        let metrics = Metrics::new(1).backend("app", "127.0.0.1:80");
+        let backend = Backend::new(Key { pool: "app".into(), address }, Arc::default(), metrics);
+        let how =
+            Dial { backend: &backend, address, tls: None, alpn: Alpn::Silent, metrics_slot: 0 };
         let stream = dial(&how).await.expect("a connection");
         assert!(stream.tcp().nodelay().expect("an option"));
         drop(listener);
-        let DialError::Connect(error) = dial(&how).await.expect_err("nobody listens");
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let error = dial(&how).await.expect_err("nobody listens");
+        let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        assert!(matches!(&error, DialError::Connect(error) if refused(error)), "{error:?}");
     }
 }

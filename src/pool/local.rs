@@ -53,9 +53,11 @@ struct Succession {
 }
 
 impl LocalPool {
-    /// Takes over from `previous`, by backend: turns, budget and idle connections of what stays.
+    /// Takes over from `previous`, by backend: turns, budget and idle connections of what stays. A
+    /// connection that was made by another TLS, or without, is not reused: who is at its other end
+    /// was found out by other rules.
     pub fn new(pool: Arc<Pool>, slot: usize, previous: Option<&LocalPool>) -> Rc<LocalPool> {
-        let mut kept = previous.map(LocalPool::kept).unwrap_or_default();
+        let mut kept = previous.map(|held| held.kept(&pool)).unwrap_or_default();
         let (mut memory, mut idle, mut multiplexed) = (Memory::default(), Vec::new(), Vec::new());
         for member in &pool.members {
             let held = kept.remove(member.backend.key()).unwrap_or_default();
@@ -87,14 +89,24 @@ impl LocalPool {
         local
     }
 
-    fn kept(&self) -> HashMap<Key, Kept> {
+    /// What `next` may take over.
+    fn kept(&self, next: &Pool) -> HashMap<Key, Kept> {
         let memory = self.memory.borrow();
         let members = self.pool.members.iter().enumerate();
         let kept = members.map(|(index, member)| {
             let credit = memory.credits[index];
-            let (time, idle) = (memory.times[index].clone(), self.idle[index].clone());
-            let multiplexed = self.multiplexed[index].clone();
-            (member.backend.key().clone(), Kept { credit, time, idle, multiplexed })
+            let time = memory.times[index].clone();
+            let mut kept = Kept {
+                credit,
+                time,
+                idle: self.idle[index].clone(),
+                multiplexed: self.multiplexed[index].clone(),
+            };
+            if !self.pool.speaks(next.tls.as_ref()) {
+                std::mem::take(&mut kept.idle).retire();
+                std::mem::take(&mut kept.multiplexed).retire();
+            }
+            (member.backend.key().clone(), kept)
         });
         kept.collect()
     }

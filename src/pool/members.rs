@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     config::{self, WhenAllDown},
+    net::tls::ClientTls,
     observe::metrics::PoolMetrics,
     pool::{
         backend::{Backend, Verdict},
@@ -31,6 +32,8 @@ pub struct Pool {
     pub queue: Arc<Queue>,
     /// Of the members' lots, in their order; empty where the balance draws none.
     pub seeds: Vec<u64>,
+    /// `None`: plain connections.
+    pub tls: Option<Arc<ClientTls>>,
     pub metrics: Arc<PoolMetrics>,
 }
 
@@ -48,7 +51,7 @@ pub struct Member {
 }
 
 impl Pool {
-    /// With a queue of its own, and a traffic that keeps to nothing from before.
+    /// With a queue of its own, plain connections, and a traffic that keeps to nothing from before.
     pub fn new(config: Arc<config::Pool>, members: Vec<Member>, metrics: Arc<PoolMetrics>) -> Pool {
         let preferred = preferred(&config, &members, None);
         let candidates = candidates(&members, preferred.as_ref(), config.when_all_down);
@@ -58,8 +61,27 @@ impl Pool {
             None => Vec::new(),
         };
         let limited = members.iter().any(|member| member.max_requests.is_some());
-        let queue = Arc::default();
-        Pool { config, members, preferred, candidates, heaviest, limited, seeds, queue, metrics }
+        Pool {
+            config,
+            members,
+            preferred,
+            candidates,
+            heaviest,
+            limited,
+            seeds,
+            tls: None,
+            queue: Arc::default(),
+            metrics,
+        }
+    }
+
+    /// Whether its connections are made by this TLS, with these certificates, or plain as without.
+    pub fn speaks(&self, tls: Option<&Arc<ClientTls>>) -> bool {
+        match (&self.tls, tls) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
     }
 
     /// With the queue of the snapshot before, where the pool stood in it: who waits goes on waiting;

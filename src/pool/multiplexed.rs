@@ -65,7 +65,7 @@ impl Multiplexed {
     }
 
     /// Room on a connection that is open, or on a new one. It has no deadline of its own.
-    pub async fn lease(&self, how: &Dial) -> Result<Lease, DialError> {
+    pub async fn lease(&self, how: &Dial<'_>) -> Result<Lease, DialError> {
         loop {
             if let Some(lease) = self.take() {
                 return Ok(lease);

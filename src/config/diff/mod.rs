@@ -313,6 +313,27 @@ backends = ["10.0.1.21:8080"]
     }
 
     #[test]
+    fn tls_to_a_pool() {
+        let tls = |inside: &str| format!("[pool.app]\ntls = {{ {inside} }}\n");
+        check("[pool.app]\n", &tls(""), &["pool app: plain -> TLS"]);
+        let diff = |old: &str, new: &str| -> Vec<String> {
+            let of = |inside: &str| config(&BEFORE.replace("[pool.app]\n", &tls(inside)));
+            diff(&of(old), &of(new)).into_iter().map(|change| change.words).collect()
+        };
+        assert_eq!(
+            diff("", "ca = \"/ca\", name = \"a\", cert = \"/c\", key = \"/k\", min_tls = \"1.3\""),
+            [
+                "pool app: tls trust the system's authorities -> /ca",
+                "pool app: tls name each backend's -> a",
+                "pool app: tls cert none -> /c",
+                "pool app: tls key none -> /k",
+                "pool app: tls min_tls 1.2 -> 1.3",
+            ]
+        );
+        assert_eq!(diff("ca = \"/ca\"", "verify = false"), ["pool app: tls trust /ca -> anyone"]);
+    }
+
+    #[test]
     fn routes_and_tables_by_name() {
         check("pool = \"app\"", "pool = \"blue\"", &["route www.example.com/: pool app -> blue"]);
         let redirect = "redirect = { to = \"/x\", status = 308 }";

@@ -4,8 +4,8 @@ use super::{Changes, or_none};
 use crate::{
     config::{
         model::{
-            Backend, Hash, HashKey, Health, HostHeader, HttpProbe, Passive, Pool, PoolTimeouts,
-            ProbeKind, Queue, ReleaseSource, Retry,
+            Backend, Certificate, Hash, HashKey, Health, HostHeader, HttpProbe, Passive, Pool,
+            PoolTimeouts, PoolTls, ProbeKind, Queue, ReleaseSource, Retry, Trust,
         },
         words::Words,
     },
@@ -18,6 +18,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         balance,
         hash,
         backends,
+        tls: old_tls,
         health: old_health,
         passive: old_passive,
         when_all_down,
@@ -44,6 +45,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         let what = format!("{address} max_requests");
         changes.value(&what, most(*max_requests), most(new.max_requests));
     }
+    tls(changes, old_tls.as_ref(), new.tls.as_ref());
     health(changes, old_health.as_ref(), new.health.as_ref());
     passive(changes, old_passive, &new.passive);
     changes.value("when_all_down", when_all_down.word(), new.when_all_down.word());
@@ -67,6 +69,35 @@ fn hash_text(hash: &Hash) -> String {
     match hash.bound {
         Some(bound) => format!("{key} bound {bound}"),
         None => key,
+    }
+}
+
+fn tls(changes: &mut Changes, old: Option<&PoolTls>, new: Option<&PoolTls>) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (None, Some(_)) => return changes.note("plain -> TLS"),
+        (Some(_), None) => return changes.note("TLS -> plain"),
+        (Some(old), Some(new)) => (old, new),
+    };
+    let PoolTls { trust: old_trust, name: old_name, identity: old_identity, min_version, place: _ } =
+        old;
+    changes.value("tls trust", trust(old_trust), trust(&new.trust));
+    let name = |name: &Option<String>| name.clone().unwrap_or("each backend's".to_owned());
+    changes.value("tls name", name(old_name), name(&new.name));
+    let cert =
+        |of: &Option<Certificate>| or_none(of.as_ref().map(|it| it.cert.display().to_string()));
+    let key =
+        |of: &Option<Certificate>| or_none(of.as_ref().map(|it| it.key.display().to_string()));
+    changes.value("tls cert", cert(old_identity), cert(&new.identity));
+    changes.value("tls key", key(old_identity), key(&new.identity));
+    changes.value("tls min_tls", min_version.word(), new.min_version.word());
+}
+
+fn trust(trust: &Trust) -> String {
+    match trust {
+        Trust::System => "the system's authorities".to_owned(),
+        Trust::Authorities(authorities) => authorities.file.display().to_string(),
+        Trust::Anyone => "anyone".to_owned(),
     }
 }
 

@@ -23,17 +23,17 @@ use crate::{
     units::duration_text,
 };
 
-/// Probes `target` on behalf of the backend that serves at `address`.
-pub async fn probe(health: &Health, address: SocketAddr, target: SocketAddr) -> ProbeResult {
+/// Asks as `health` says, over a connection as `how` says.
+pub async fn probe(health: &Health, how: &Dial<'_>) -> ProbeResult {
     let began = Instant::now();
     let mut bytes = Vec::new();
     let asked = async {
         match &health.kind {
             ProbeKind::Tcp => {
                 let connected = |_| ("connected".to_owned(), Reported::NotAsked);
-                connect(target).await.map(connected)
+                connect(how).await.map(connected)
             }
-            ProbeKind::Http(probe) => http(probe, address, target, &mut bytes).await,
+            ProbeKind::Http(probe) => http(probe, how, &mut bytes).await,
         }
     };
     let late = || Err(format!("no answer within {}", duration_text(health.timeout)));
@@ -67,20 +67,22 @@ fn passed(words: &str, release: &Reported, elapsed: Duration) -> String {
     }
 }
 
-async fn connect(target: SocketAddr) -> Result<Stream, String> {
-    let dialled = dial(&Dial { address: target }).await;
-    dialled.map_err(|DialError::Connect(error)| words(&error))
+async fn connect(how: &Dial<'_>) -> Result<Stream, String> {
+    dial(how).await.map_err(|error| match error {
+        DialError::Connect(error) => words(&error),
+        DialError::Handshake(error) => format!("TLS handshake failed: {error}"),
+    })
 }
 
 async fn http(
     probe: &HttpProbe,
-    address: SocketAddr,
-    target: SocketAddr,
+    how: &Dial<'_>,
     bytes: &mut Vec<u8>,
 ) -> Result<(String, Reported), String> {
-    let mut stream = connect(target).await?;
-    let request = request(probe, address);
+    let mut stream = connect(how).await?;
+    let request = request(probe, how.backend.address());
     stream.write_all(request.as_bytes()).await.map_err(|error| words(&error))?;
+    stream.flush().await.map_err(|error| words(&error))?;
     bytes.reserve(4096);
     loop {
         let room = (MAX_ANSWER - bytes.len()) as u64;
@@ -136,8 +138,15 @@ fn took(elapsed: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::config::Start;
+    use crate::{
+        config::Start,
+        net::tls::Alpn,
+        observe::metrics::Metrics,
+        pool::backend::{Backend, Key},
+    };
     use tokio::net::TcpListener;
 
     fn health(kind: ProbeKind) -> Health {
@@ -151,6 +160,16 @@ mod tests {
             start: Start::Wait,
             port: None,
         }
+    }
+
+    fn backend(address: SocketAddr) -> Arc<Backend> {
+        let metrics = Metrics::new(1).backend("app", "127.0.0.1:80");
+        Backend::new(Key { pool: "app".into(), address }, Arc::default(), metrics)
+    }
+
+    fn plainly(backend: &Backend) -> Dial<'_> {
+        let address = backend.address();
+        Dial { backend, address, tls: None, alpn: Alpn::Http1, metrics_slot: 0 }
     }
 
     fn get(text: Option<&str>) -> ProbeKind {
@@ -168,7 +187,7 @@ mod tests {
     async fn check(kind: ProbeKind, answer: Option<&'static str>, expected: &str) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let backend = tokio::spawn(async move {
+        let answering = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut asked = [0; 1024];
             let length = stream.read(&mut asked).await.unwrap();
@@ -179,9 +198,10 @@ mod tests {
             }
             asked
         });
-        let result = probe(&health(kind), address, address).await;
+        let backend = backend(address);
+        let result = probe(&health(kind), &plainly(&backend)).await;
         assert!(format!("{result:?}").contains(expected), "{result:?}");
-        backend.abort();
+        answering.abort();
     }
 
     #[tokio::test]
@@ -200,7 +220,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let result = probe(&health(ProbeKind::Tcp), address, address).await;
+        let backend = backend(address);
+        let result = probe(&health(ProbeKind::Tcp), &plainly(&backend)).await;
         assert_eq!(result, ProbeResult::Failed("connection refused".to_owned()));
     }
 

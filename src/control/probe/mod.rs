@@ -10,7 +10,6 @@ mod release;
 
 use std::{
     collections::{HashMap, HashSet},
-    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -23,8 +22,10 @@ use tokio::{
 
 use crate::{
     config,
+    net::tls::{Alpn, ClientTls},
     pool::{
         backend::{Backend, Key},
+        dial::Dial,
         health::ProbeResult,
         members::Pool,
     },
@@ -60,7 +61,14 @@ pub struct Probes {
 struct Running {
     task: u64,
     health: config::Health,
+    tls: Option<Arc<ClientTls>>,
     handle: AbortHandle,
+}
+
+impl Running {
+    fn asks_as(&self, health: &config::Health, pool: &Pool) -> bool {
+        self.health == *health && pool.speaks(self.tls.as_ref())
+    }
 }
 
 impl Drop for Running {
@@ -87,10 +95,10 @@ impl Probes {
             for member in &pool.members {
                 let key = member.backend.key();
                 wanted.insert(key.clone());
-                if self.running.get(key).is_some_and(|running| running.health == *health) {
+                if self.running.get(key).is_some_and(|running| running.asks_as(health, pool)) {
                     continue;
                 }
-                self.start(health, &member.backend, SPREAD * started);
+                self.start(health, pool, &member.backend, SPREAD * started);
                 started += 1;
             }
         }
@@ -103,18 +111,26 @@ impl Probes {
         (running.task == report.task).then_some((report.key, report.result))
     }
 
-    fn start(&mut self, health: &config::Health, backend: &Arc<Backend>, delay: Duration) {
+    fn start(
+        &mut self,
+        health: &config::Health,
+        pool: &Pool,
+        backend: &Arc<Backend>,
+        delay: Duration,
+    ) {
         self.next_task += 1;
         let probing = Probing {
             backend: backend.clone(),
             health: health.clone(),
+            tls: pool.tls.clone(),
             task: self.next_task,
             slots: self.slots.clone(),
             reports: self.reports.clone(),
             metrics_slot: self.metrics_slot,
         };
         let handle = tokio::spawn(probing.run(delay)).abort_handle();
-        let running = Running { task: self.next_task, health: health.clone(), handle };
+        let (health, tls) = (health.clone(), pool.tls.clone());
+        let running = Running { task: self.next_task, health, tls, handle };
         self.running.insert(backend.key().clone(), running);
     }
 }
@@ -123,6 +139,7 @@ impl Probes {
 struct Probing {
     backend: Arc<Backend>,
     health: config::Health,
+    tls: Option<Arc<ClientTls>>,
     task: u64,
     slots: Arc<Semaphore>,
     reports: mpsc::Sender<Report>,
@@ -140,7 +157,7 @@ impl Probing {
             let Ok(slot) = self.slots.acquire().await else {
                 return;
             };
-            let result = ask::probe(&self.health, self.backend.address(), self.target()).await;
+            let result = ask::probe(&self.health, &self.dial()).await;
             drop(slot);
             self.count(&result);
             let key = self.backend.key().clone();
@@ -150,13 +167,14 @@ impl Probing {
         }
     }
 
-    /// Where the probe goes.
-    fn target(&self) -> SocketAddr {
-        let mut target = self.backend.address();
+    /// As requests are sent, but to the port that is probed.
+    fn dial(&self) -> Dial<'_> {
+        let mut address = self.backend.address();
         if let Some(port) = self.health.port {
-            target.set_port(port);
+            address.set_port(port);
         }
-        target
+        let (tls, metrics_slot) = (self.tls.as_deref(), self.metrics_slot);
+        Dial { backend: &self.backend, address, tls, alpn: Alpn::Http1, metrics_slot }
     }
 
     fn count(&self, result: &ProbeResult) {

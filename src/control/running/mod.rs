@@ -31,7 +31,7 @@ use crate::{
     control::{
         admin::{self, AdminSocket},
         ask::{Ask, MAX_ASKS},
-        certificates::{Doubts, LOOK_EVERY, Look, Pairs},
+        certificates::{Certificates, Doubts, LOOK_EVERY, Look},
         event::{Applied, Event, Line, Moment, Refused},
         notify::Notify,
         page,
@@ -64,7 +64,7 @@ pub struct Running {
     roll: Arc<Roll>,
     bell: Arc<Bell>,
     tickets: Tickets,
-    pairs: Pairs,
+    certificates: Certificates,
     doubts: Doubts,
     limits: Limits,
     probes: Probes,
@@ -120,8 +120,18 @@ enum Wake {
 impl Running {
     /// Opens the doors of the control plane itself and tells the service manager.
     pub fn begin(plane: Plane) -> io::Result<Running> {
-        let Plane { file, signals, state, snapshots, roll, bell, tickets, pairs, page, admin } =
-            plane;
+        let Plane {
+            file,
+            signals,
+            state,
+            snapshots,
+            roll,
+            bell,
+            tickets,
+            certificates,
+            page,
+            admin,
+        } = plane;
         let (asking, asks) = mpsc::channel(MAX_ASKS);
         let (reporting, reports) = mpsc::channel(MAX_REPORTS);
         let slot = state.parts().metrics.control_slot();
@@ -151,7 +161,7 @@ impl Running {
             roll,
             bell,
             tickets,
-            pairs,
+            certificates,
             reports,
             asks,
             asking,

@@ -43,11 +43,11 @@ impl Running {
             config: Some(self.state.config().clone()),
             workers: self.roll.workers(),
             sockets: parts.sockets.clone(),
-            tls: parts.tls.clone(),
+            spoken: parts.spoken.clone(),
             rooms: parts.rooms.clone(),
             access_log: parts.access_log.clone(),
             metrics: parts.metrics.clone(),
-            pairs: self.pairs.clone(),
+            certificates: self.certificates.clone(),
             tickets: self.tickets.clone(),
         }
     }
@@ -69,7 +69,7 @@ impl Running {
 
     /// The last that can fail comes first; then the workers are told, and then all the rest.
     fn adopt(&mut self, ready: Ready, now: Moment) -> Result<Vec<String>, Refused> {
-        let Ready { prepared, pairs, page, admin, warnings } = ready;
+        let Ready { prepared, certificates, page, admin, warnings } = ready;
         let cannot = |error: io::Error| Refused::because(error.to_string());
         let page = match page {
             Opened::Same => None,
@@ -95,7 +95,7 @@ impl Running {
         if let Some((socket, listener)) = admin {
             self.admin = (socket, serve_admin(listener, &self.asking));
         }
-        (self.pairs, self.doubts) = (pairs, Doubts::default());
+        (self.certificates, self.doubts) = (certificates, Doubts::default());
         self.settle();
         Ok(words)
     }
@@ -103,7 +103,7 @@ impl Running {
     /// Brings in line what follows the configuration that serves.
     pub(super) fn settle(&mut self) {
         let (config, parts) = (self.state.config(), self.state.parts());
-        self.pairs.tell(config, &parts.metrics.control);
+        self.certificates.tell(config, &parts.metrics.control);
         self.limits.settle(config, &parts.rooms);
         self.probes.follow(&self.state.snapshot().pools);
     }

@@ -66,11 +66,11 @@ impl Running {
     fn look(&mut self) {
         self.looking = true;
         let config = self.state.config().clone();
-        let (pairs, doubts, tickets) =
-            (self.pairs.clone(), self.doubts.clone(), self.tickets.clone());
+        let (held, doubts, tickets) =
+            (self.certificates.clone(), self.doubts.clone(), self.tickets.clone());
         self.jobs.spawn_blocking(move || {
             tickets.roll();
-            let look = certificates::look(&config, &pairs, &doubts, &tickets);
+            let look = certificates::look(&config, &held, &doubts, &tickets);
             Done::Looked(config, Box::new(look))
         });
     }
@@ -82,14 +82,15 @@ impl Running {
             return;
         }
         look.lines.iter().for_each(Line::log);
-        (self.pairs, self.doubts) = (look.pairs, look.doubts);
+        (self.certificates, self.doubts) = (look.certificates, look.doubts);
         let control = &self.state.parts().metrics.control;
         for failure in &look.failures {
-            control.certificate_reload_failed(&failure.listener, &failure.certificate);
+            control.certificate_reload_failed(failure.owner.clone(), &failure.certificate);
         }
-        if !look.tls.is_empty() {
-            self.pairs.tell(config, control);
-            self.apply(Event::Certificates(look.tls));
+        if !look.renewed.is_empty() {
+            self.certificates.tell(config, control);
+            self.apply(Event::Certificates(look.renewed));
+            self.probes.follow(&self.state.snapshot().pools);
         }
     }
 }

@@ -1,5 +1,6 @@
-//! One certificate and its key, read from disk and understood.
+//! Certificates read from disk and understood: one with its key, or those of authorities.
 
+mod authorities;
 mod leaf;
 mod pem;
 mod stamp;
@@ -19,7 +20,7 @@ use rustls::{
 };
 
 use self::leaf::Leaf;
-pub use self::stamp::Stamp;
+pub use self::{authorities::Authorities, stamp::Stamp};
 
 /// A certificate with its chain, its key, and what it says of itself. That the key belongs to the
 /// certificate has been checked.
@@ -39,12 +40,12 @@ impl Pair {
     ///
     /// # Errors
     /// In words: which file, what was found in it, what to do.
-    pub fn load(cert: &Path, key: &Path) -> Result<Pair, PairError> {
+    pub fn load(cert: &Path, key: &Path) -> Result<Pair, FileError> {
         // Before the reading: a renewal in between is then noticed as a change.
-        let stamp = Stamp::of(cert, key)?;
+        let stamp = Stamp::of(&[cert, key])?;
         let chain = pem::chain(cert, &pem::read(cert)?)?;
         let signing_key = pem::signing_key(key, &pem::read(key)?)?;
-        let leaf = Leaf::parse(&chain[0]).map_err(|found| PairError::new(cert, found))?;
+        let leaf = Leaf::parse(&chain[0]).map_err(|found| FileError::new(cert, found))?;
         let mut warnings = Vec::new();
         warnings
             .extend(leaf::out_of_order(&chain).map(|found| format!("{} {found}", cert.display())));
@@ -70,8 +71,8 @@ impl Pair {
     }
 
     /// The files as they were when this pair was read.
-    pub fn stamp(&self) -> Stamp {
-        self.stamp
+    pub fn stamp(&self) -> &Stamp {
+        &self.stamp
     }
 
     /// What the TLS library serves.
@@ -120,24 +121,24 @@ fn matched(
     chain: Vec<CertificateDer<'static>>,
     key: &Path,
     signing_key: Arc<dyn SigningKey>,
-) -> Result<CertifiedKey, PairError> {
+) -> Result<CertifiedKey, FileError> {
     let certified = CertifiedKey::new(chain, signing_key);
     match certified.keys_match() {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
         Err(Error::InconsistentKeys(_)) => Err(mismatch(cert, &certified, key)),
-        Err(error) => Err(PairError::new(
+        Err(error) => Err(FileError::new(
             cert,
             format!("holds a certificate that TLS can't use ({error}): expected X.509 version 3"),
         )),
     }
 }
 
-fn mismatch(cert: &Path, certified: &CertifiedKey, key: &Path) -> PairError {
+fn mismatch(cert: &Path, certified: &CertifiedKey, key: &Path) -> FileError {
     let belongs = |each: &CertificateDer<'static>| {
         CertifiedKey::new(vec![each.clone()], certified.key.clone()).keys_match().is_ok()
     };
     if certified.cert.iter().any(belongs) {
-        return PairError::new(
+        return FileError::new(
             cert,
             format!(
                 "holds the certificate of {} behind another one: put it first and its chain behind it",
@@ -145,7 +146,7 @@ fn mismatch(cert: &Path, certified: &CertifiedKey, key: &Path) -> PairError {
             ),
         );
     }
-    PairError::new(
+    FileError::new(
         key,
         format!(
             "does not belong to {}: expected the private key that the certificate was made for",
@@ -156,14 +157,14 @@ fn mismatch(cert: &Path, certified: &CertifiedKey, key: &Path) -> PairError {
 
 const MISSING: &str = "does not exist";
 
-/// Why a pair can't be used: the file at fault, what was found and what to do.
+/// Why certificates can't be used: the file at fault, what was found and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PairError {
+pub struct FileError {
     file: PathBuf,
     found: String,
 }
 
-impl PairError {
+impl FileError {
     /// The file at fault.
     pub fn file(&self) -> &Path {
         &self.file
@@ -174,11 +175,11 @@ impl PairError {
         self.found == MISSING
     }
 
-    fn new(file: &Path, found: impl Into<String>) -> PairError {
-        PairError { file: file.to_path_buf(), found: found.into() }
+    fn new(file: &Path, found: impl Into<String>) -> FileError {
+        FileError { file: file.to_path_buf(), found: found.into() }
     }
 
-    fn unread(file: &Path, error: &io::Error) -> PairError {
+    fn unread(file: &Path, error: &io::Error) -> FileError {
         let found = match error.kind() {
             io::ErrorKind::NotFound => MISSING.to_owned(),
             io::ErrorKind::PermissionDenied => {
@@ -186,13 +187,13 @@ impl PairError {
             }
             _ => format!("can't be read: {error}"),
         };
-        PairError::new(file, found)
+        FileError::new(file, found)
     }
 }
 
-impl std::error::Error for PairError {}
+impl std::error::Error for FileError {}
 
-impl fmt::Display for PairError {
+impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.file.display(), self.found)
     }

@@ -17,7 +17,7 @@ use rustls::{
     sign::SigningKey,
 };
 
-use super::PairError;
+use super::FileError;
 
 /// Chains and keys are a few KiB; whatever is larger is none, and is not read whole.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -26,37 +26,37 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 const MAX_LABELS: usize = 8;
 
 /// The bytes of one file.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, PairError> {
-    let unread = |error: io::Error| PairError::unread(path, &error);
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    let unread = |error: io::Error| FileError::unread(path, &error);
     // Looked at before it is opened: opening a pipe would wait for its writer.
     if !fs::metadata(path).map_err(unread)?.is_file() {
-        return Err(PairError::new(path, "is not a regular file: expected PEM"));
+        return Err(FileError::new(path, "is not a regular file: expected PEM"));
     }
     let file = File::open(path).map_err(unread)?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unread)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(PairError::new(path, "is larger than 1 MiB: expected PEM of a few KiB"));
+        return Err(FileError::new(path, "is larger than 1 MiB: expected PEM of a few KiB"));
     }
     Ok(bytes)
 }
 
 /// The certificates of a file in their order; at least one.
-pub(super) fn chain(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PairError> {
+pub(super) fn chain(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(text)
         .collect::<Result<_, _>>()
-        .map_err(|error| PairError::new(path, damage(&error)))?;
+        .map_err(|error| FileError::new(path, damage(&error)))?;
     if chain.is_empty() {
         let found = format!("holds no CERTIFICATE block: found {}", blocks(text));
-        return Err(PairError::new(path, found));
+        return Err(FileError::new(path, found));
     }
     Ok(chain)
 }
 
 /// The first private key of a file, ready to sign.
-pub(super) fn signing_key(path: &Path, text: &[u8]) -> Result<Arc<dyn SigningKey>, PairError> {
+pub(super) fn signing_key(path: &Path, text: &[u8]) -> Result<Arc<dyn SigningKey>, FileError> {
     if text.windows(9).any(|window| window == b"ENCRYPTED") {
-        return Err(PairError::new(
+        return Err(FileError::new(
             path,
             "holds an encrypted key, and nobody is there to type its passphrase: write it without one, with `openssl pkey -in FILE -out FILE.plain`",
         ));
@@ -65,14 +65,14 @@ pub(super) fn signing_key(path: &Path, text: &[u8]) -> Result<Arc<dyn SigningKey
         .next()
         .ok_or_else(|| {
             let found = format!("holds no PRIVATE KEY block: found {}", blocks(text));
-            PairError::new(path, found)
+            FileError::new(path, found)
         })?
-        .map_err(|error| PairError::new(path, damage(&error)))?;
+        .map_err(|error| FileError::new(path, damage(&error)))?;
     // The library's own words are dropped: they name no cause.
     aws_lc_rs::default_provider()
         .key_provider
         .load_private_key(der)
-        .map_err(|_| PairError::new(path, "holds a key that can't be used: expected RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, or Ed25519"))
+        .map_err(|_| FileError::new(path, "holds a key that can't be used: expected RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, or Ed25519"))
 }
 
 /// A warning for a key that every user of the machine can read.

@@ -1,22 +1,19 @@
-//! Whether the files of a pair have changed, without reading them.
+//! Whether files have changed, without reading them.
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
-use super::PairError;
+use super::FileError;
 
-/// The two files as the file system tells them apart, symbolic links followed. While it is equal,
-/// neither file has been written or replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    cert: FileStamp,
-    key: FileStamp,
-}
+/// Files that belong together as the file system tells them apart, symbolic links followed. While
+/// it is equal, none of them has been written or replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp(Vec<FileStamp>);
 
 impl Stamp {
     /// # Errors
     /// One of the files can't be looked at.
-    pub fn of(cert: &Path, key: &Path) -> Result<Stamp, PairError> {
-        Ok(Stamp { cert: FileStamp::of(cert)?, key: FileStamp::of(key)? })
+    pub fn of(files: &[&Path]) -> Result<Stamp, FileError> {
+        files.iter().map(|file| FileStamp::of(file)).collect::<Result<_, _>>().map(Stamp)
     }
 }
 
@@ -32,8 +29,8 @@ struct FileStamp {
 }
 
 impl FileStamp {
-    fn of(path: &Path) -> Result<FileStamp, PairError> {
-        let found = fs::metadata(path).map_err(|error| PairError::unread(path, &error))?;
+    fn of(path: &Path) -> Result<FileStamp, FileError> {
+        let found = fs::metadata(path).map_err(|error| FileError::unread(path, &error))?;
         Ok(FileStamp {
             device: found.dev(),
             inode: found.ino(),

@@ -130,7 +130,7 @@ fn files_that_are_something_else_are_told_by_what_they_hold() {
 #[test]
 fn a_file_that_may_not_be_read_names_the_remedy() {
     let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-    let text = PairError::unread(Path::new("tls/a.key"), &denied).to_string();
+    let text = FileError::unread(Path::new("tls/a.key"), &denied).to_string();
     assert!(text.starts_with("tls/a.key can't be read: permission denied"), "{text}");
     assert!(text.contains("readable by the service's user"), "{text}");
 }
@@ -186,19 +186,19 @@ fn a_stamp_changes_with_either_file_and_follows_links() {
     let link = directory.path("live.crt");
     symlink(&cert, &link).expect("a link");
     let pair = Pair::load(&link, &key).expect("a pair");
-    assert_eq!(Stamp::of(&link, &key).expect("a stamp"), pair.stamp());
+    assert_eq!(&Stamp::of(&[&link, &key]).expect("a stamp"), pair.stamp());
 
     let bytes = fs::read(&cert).expect("a file");
     replace(&cert, &bytes);
-    let renewed = Stamp::of(&link, &key).expect("a stamp");
-    assert_ne!(renewed, pair.stamp(), "the same bytes in a new file");
+    let renewed = Stamp::of(&[&link, &key]).expect("a stamp");
+    assert_ne!(&renewed, pair.stamp(), "the same bytes in a new file");
 
     let bytes = fs::read(&key).expect("a file");
     replace(&key, &bytes);
-    assert_ne!(Stamp::of(&link, &key).expect("a stamp"), renewed);
+    assert_ne!(Stamp::of(&[&link, &key]).expect("a stamp"), renewed);
 
     fs::remove_file(&key).expect("its end");
-    assert!(Stamp::of(&link, &key).is_err());
+    assert!(Stamp::of(&[&link, &key]).is_err());
 }
 
 #[test]

@@ -1,5 +1,11 @@
-//! How TLS is spoken on one listener: versions, groups, certificates, resumption.
+//! How TLS is spoken: versions, groups, certificates, resumption.
+//!
+//! - this file: on one listener; `resolver` its certificates, `tickets` how clients come back.
+//! - `client`: to the backends of one pool.
+//! - `failure`: why a handshake failed.
 
+mod client;
+mod failure;
 mod resolver;
 mod tickets;
 
@@ -12,7 +18,12 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-pub use self::{resolver::Resolver, tickets::Tickets};
+pub use self::{
+    client::{Alpn, ClientTls},
+    failure::{Cause, HandshakeError, refuses_our_certificate},
+    resolver::Resolver,
+    tickets::Tickets,
+};
 use crate::{
     config::{self, TlsVersion, Versions},
     net::certificates::Pair,
@@ -78,13 +89,15 @@ fn versions(lowest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] 
     }
 }
 
-/// Why a listener can't speak TLS.
+/// Why a listener or a pool can't speak TLS.
 #[derive(Debug)]
 pub enum TlsError {
     /// No certificate at all.
     NoCertificates,
     /// The certificate of this file holds no host name and is not the default.
     NoName(PathBuf),
+    /// No certificate could hold this name of a backend.
+    ServerName(String),
     /// The TLS library refused.
     Library(rustls::Error),
 }
@@ -102,6 +115,10 @@ impl fmt::Display for TlsError {
                 "{} names no host (a DNS name in its subjectAltName), so no client would ever be given it: \
                  use a certificate with names or set default = true",
                 cert.display()
+            ),
+            TlsError::ServerName(name) => write!(
+                f,
+                "`{name}` is no name that a backend's certificate could hold: set `name` to one that it does"
             ),
             TlsError::Library(error) => write!(f, "the TLS library refused: {error}"),
         }

@@ -28,10 +28,28 @@ struct LastReload {
     success: SystemTime,
 }
 
-/// One certificate of a listener, by the first name that it holds.
+/// Whose certificate it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CertificateOwner {
+    /// By its name.
+    Listener(String),
+    /// By its name.
+    Pool(String),
+}
+
+impl CertificateOwner {
+    fn label(&self) -> (&str, &str) {
+        match self {
+            CertificateOwner::Listener(name) => ("listener", name),
+            CertificateOwner::Pool(name) => ("pool", name),
+        }
+    }
+}
+
+/// One certificate, by the first name that it holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct CertificateKey {
-    listener: String,
+    owner: CertificateOwner,
     certificate: String,
 }
 
@@ -44,8 +62,8 @@ struct CertificateValues {
 /// How long a certificate is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateExpiry {
-    pub listener: String,
-    /// The certificate's first name.
+    pub owner: CertificateOwner,
+    /// The certificate's first name, or its file.
     pub certificate: String,
     pub not_after: SystemTime,
 }
@@ -98,13 +116,13 @@ impl ControlMetrics {
         GenerationAlive(self.generations_alive.clone())
     }
 
-    /// All certificates that are served now; others are forgotten. Of two with the same listener
+    /// All certificates that are in use now; others are forgotten. Of two with the same owner
     /// and name the one that expires first is told.
     pub fn set_certificates(&self, expiries: impl IntoIterator<Item = CertificateExpiry>) {
         let mut certificates = lock(&self.certificates);
         let before = std::mem::take(&mut *certificates);
-        for CertificateExpiry { listener, certificate, not_after } in expiries {
-            let key = CertificateKey { listener, certificate };
+        for CertificateExpiry { owner, certificate, not_after } in expiries {
+            let key = CertificateKey { owner, certificate };
             let reload_failures = before.get(&key).map_or(0, |values| values.reload_failures);
             certificates
                 .entry(key)
@@ -115,8 +133,8 @@ impl ControlMetrics {
 
     /// A changed pair of files could not be taken; the old certificate stays. One that was never
     /// set is not counted.
-    pub fn certificate_reload_failed(&self, listener: &str, certificate: &str) {
-        let key = CertificateKey { listener: listener.into(), certificate: certificate.into() };
+    pub fn certificate_reload_failed(&self, owner: CertificateOwner, certificate: &str) {
+        let key = CertificateKey { owner, certificate: certificate.into() };
         if let Some(values) = lock(&self.certificates).get_mut(&key) {
             values.reload_failures += 1;
         }
@@ -160,8 +178,7 @@ impl ControlMetrics {
             "Times that a changed certificate on disk could not be taken.",
         );
         for (key, values) in lock(&self.certificates).iter() {
-            let labels =
-                [("listener", key.listener.as_str()), ("certificate", key.certificate.as_str())];
+            let labels = [key.owner.label(), ("certificate", key.certificate.as_str())];
             not_after.add(&labels, unix_seconds(values.not_after));
             failures.add(&labels, values.reload_failures as f64);
         }
@@ -196,9 +213,13 @@ mod tests {
         encode(metrics.families().into_iter().map(Into::into).collect())
     }
 
+    fn https() -> CertificateOwner {
+        CertificateOwner::Listener("https".to_owned())
+    }
+
     fn expiry(certificate: &str, seconds: u64) -> CertificateExpiry {
         CertificateExpiry {
-            listener: "https".into(),
+            owner: https(),
             certificate: certificate.into(),
             not_after: UNIX_EPOCH + Duration::from_secs(seconds),
         }
@@ -230,8 +251,8 @@ mod tests {
     fn failures_stay_with_a_certificate_and_go_with_it() {
         let metrics = ControlMetrics::new(UNIX_EPOCH);
         metrics.set_certificates([expiry("a.example", 5), expiry("b.example", 6)]);
-        metrics.certificate_reload_failed("https", "a.example");
-        metrics.certificate_reload_failed("https", "unknown.example");
+        metrics.certificate_reload_failed(https(), "a.example");
+        metrics.certificate_reload_failed(https(), "unknown.example");
         metrics.set_certificates([expiry("a.example", 7)]);
         let page = page(&metrics);
         let failures = "equipoise_certificate_reload_failures_total\

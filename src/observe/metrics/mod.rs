@@ -22,10 +22,10 @@ use std::{
 
 use prometheus::proto::MetricFamily;
 
-pub use control::{CertificateExpiry, ControlMetrics, GenerationAlive};
+pub use control::{CertificateExpiry, CertificateOwner, ControlMetrics, GenerationAlive};
 pub use family::{Family, encode};
 pub use listener::{Handshake, ListenerMetrics, Refusal};
-pub use pool::{BackendMetrics, PickedBy, PoolMetrics};
+pub use pool::{BackendHandshake, BackendMetrics, PickedBy, PoolMetrics};
 pub use route::RouteMetrics;
 
 use crate::observe::{
@@ -184,7 +184,7 @@ impl Metrics {
         families.into_families()
     }
 
-    fn backend_families(&self) -> [Family; 7] {
+    fn backend_families(&self) -> [Family; 8] {
         let mut families = BackendFamilies::new();
         for ((pool, address), backend) in self.backends.all() {
             families.add(&pool, &address, &backend);

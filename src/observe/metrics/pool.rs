@@ -106,6 +106,30 @@ struct BackendCells {
     connect_failures: Tally,
     probes_passed: Tally,
     probes_failed: Tally,
+    handshakes: [Tally; BackendHandshake::ALL.len()],
+}
+
+/// How a TLS handshake with a backend ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendHandshake {
+    Full,
+    /// An earlier session was resumed.
+    Resumed,
+    /// One of the two sides refused, or the backend went away.
+    Failed,
+}
+
+impl BackendHandshake {
+    const ALL: [BackendHandshake; 3] =
+        [BackendHandshake::Full, BackendHandshake::Resumed, BackendHandshake::Failed];
+
+    const fn word(self) -> &'static str {
+        match self {
+            BackendHandshake::Full => "full",
+            BackendHandshake::Resumed => "resumed",
+            BackendHandshake::Failed => "failed",
+        }
+    }
 }
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -155,6 +179,11 @@ impl BackendMetrics {
 
     pub fn probe_failed(&self, slot: usize) {
         self.slots.slot(slot).probes_failed.add(1);
+    }
+
+    /// A TLS handshake with this backend has ended; probes count theirs, too.
+    pub fn handshake(&self, slot: usize, handshake: BackendHandshake) {
+        self.slots.slot(slot).handshakes[handshake as usize].add(1);
     }
 
     /// Requests given to this backend so far, over all workers.
@@ -245,6 +274,7 @@ pub(super) struct BackendFamilies {
     opened: Family,
     reused: Family,
     probes: Family,
+    handshakes: Family,
 }
 
 impl BackendFamilies {
@@ -278,6 +308,10 @@ impl BackendFamilies {
                 "equipoise_backend_probes_total",
                 "Active health probes of the backend, by result.",
             ),
+            handshakes: Family::counter(
+                "equipoise_backend_tls_handshakes_total",
+                "TLS handshakes with the backend, by result; probes' included.",
+            ),
         }
     }
 
@@ -298,9 +332,13 @@ impl BackendFamilies {
         let failed = slots.sum(|cells| &cells.probes_failed);
         self.probes.add(&[pool, backend, ("result", "passed")], passed as f64);
         self.probes.add(&[pool, backend, ("result", "failed")], failed as f64);
+        for handshake in BackendHandshake::ALL {
+            let count = slots.sum(|cells| &cells.handshakes[handshake as usize]);
+            self.handshakes.add(&[pool, backend, ("result", handshake.word())], count as f64);
+        }
     }
 
-    pub(super) fn into_families(self) -> [Family; 7] {
+    pub(super) fn into_families(self) -> [Family; 8] {
         [
             self.requests,
             self.responses,
@@ -309,6 +347,7 @@ impl BackendFamilies {
             self.opened,
             self.reused,
             self.probes,
+            self.handshakes,
         ]
     }
 }

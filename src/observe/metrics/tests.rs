@@ -25,7 +25,7 @@ fn busy() -> (Arc<Metrics>, impl Sized) {
     metrics.error(0, Reason::NoRoute);
     metrics.control.set_generation(7);
     metrics.control.set_certificates([CertificateExpiry {
-        listener: "https".into(),
+        owner: CertificateOwner::Listener("https".into()),
         certificate: "example.com".into(),
         not_after: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
     }]);

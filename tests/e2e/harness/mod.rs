@@ -26,7 +26,7 @@ pub use metrics::Metrics;
 pub use origin::{Origin, OriginProcess, Peer};
 pub use ports::free_port;
 pub use process::{BINARY, Output, Process, equipoise, run};
-pub use tls::{TlsVersions, client_config};
+pub use tls::{TlsVersions, client_config, server_config};
 
 /// How long anything that must happen may take. It is far more than it takes on an idle machine:
 /// no test measures time by it.

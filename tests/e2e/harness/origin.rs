@@ -12,6 +12,7 @@ use std::{
 };
 
 use rustix::process::Signal;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
 use super::{
@@ -32,6 +33,8 @@ type Script = dyn Fn(&mut Peer) + Send + Sync;
 
 struct Shared {
     script: Box<Script>,
+    /// `None`: plain.
+    tls: Option<Arc<ServerConfig>>,
     listening: AtomicBool,
     requests: AtomicUsize,
     whole: Mutex<Vec<Request>>,
@@ -50,11 +53,27 @@ struct Connection {
 impl Origin {
     /// Runs the script once for each connection.
     pub fn start(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Origin {
+        Origin::start_with(None, script)
+    }
+
+    /// As `start`, behind TLS, which shakes hands when the script first reads.
+    pub fn tls(
+        config: Arc<ServerConfig>,
+        script: impl Fn(&mut Peer) + Send + Sync + 'static,
+    ) -> Origin {
+        Origin::start_with(Some(config), script)
+    }
+
+    fn start_with(
+        tls: Option<Arc<ServerConfig>>,
+        script: impl Fn(&mut Peer) + Send + Sync + 'static,
+    ) -> Origin {
         let (address, listener) = listen();
         let origin = Origin {
             address,
             shared: Arc::new(Shared {
                 script: Box::new(script),
+                tls,
                 listening: AtomicBool::new(false),
                 requests: AtomicUsize::new(0),
                 whole: Mutex::default(),
@@ -202,7 +221,7 @@ impl Peer {
             open: Arc::clone(&open),
         });
         Peer {
-            reader: Reader::new(Recorded { stream, received }),
+            reader: Reader::new(Recorded { tls: session(&stream, shared), stream, received }),
             shared: Arc::clone(shared),
             _open: OpenFlag(open),
             number: connections.len() - 1,
@@ -239,12 +258,16 @@ impl Peer {
 
     /// Verbatim. Writing to a peer that has gone is no failure of the script.
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = self.reader.stream.stream.write_all(bytes.as_ref());
+        let _ = self.try_write(bytes.as_ref());
     }
 
     /// Verbatim, saying whether the daemon took it.
     pub fn try_write(&mut self, bytes: &[u8]) -> bool {
-        self.reader.stream.stream.write_all(bytes).is_ok()
+        let recorded = &mut self.reader.stream;
+        match &mut recorded.tls {
+            None => recorded.stream.write_all(bytes).is_ok(),
+            Some(tls) => tls.write_all(bytes).and_then(|()| tls.flush()).is_ok(),
+        }
     }
 
     pub fn answer(&mut self, status: u16, body: &str) {
@@ -262,6 +285,28 @@ impl Peer {
     /// Our side is done; theirs stays open.
     pub fn half_close(&mut self) {
         let _ = self.reader.stream.stream.shutdown(Shutdown::Write);
+    }
+
+    /// TLS's own end of what we send, without which a reader must think it cut off.
+    pub fn close_notify(&mut self) {
+        if let Some(tls) = &mut self.reader.stream.tls {
+            tls.conn.send_close_notify();
+            let _ = tls.flush();
+        }
+    }
+
+    /// Sends TLS records that hold no data: a key update of TLS 1.3.
+    pub fn update_keys(&mut self) {
+        if let Some(tls) = &mut self.reader.stream.tls {
+            tls.conn.refresh_traffic_keys().expect("TLS 1.3");
+            let _ = tls.flush();
+        }
+    }
+
+    /// The TLS session, once a request has been read.
+    #[track_caller]
+    pub fn session(&self) -> &ServerConnection {
+        &self.reader.stream.tls.as_ref().expect("an origin with TLS").conn
     }
 
     /// Says nothing more until the daemon goes.
@@ -312,16 +357,29 @@ impl Drop for OpenFlag {
 
 /// Keeps what is read.
 struct Recorded {
+    tls: Option<StreamOwned<ServerConnection, TcpStream>>,
     stream: TcpStream,
     received: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Read for Recorded {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let length = self.stream.read(into)?;
+        let length = match &mut self.tls {
+            None => self.stream.read(into)?,
+            Some(tls) => tls.read(into)?,
+        };
         lock(&self.received).extend_from_slice(&into[..length]);
         Ok(length)
     }
+}
+
+fn session(
+    stream: &TcpStream,
+    shared: &Shared,
+) -> Option<StreamOwned<ServerConnection, TcpStream>> {
+    let config = shared.tls.clone()?;
+    let session = ServerConnection::new(config).expect("a server's configuration of ours");
+    Some(StreamOwned::new(session, stream.try_clone().expect("a descriptor is free")))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

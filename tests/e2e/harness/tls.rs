@@ -1,12 +1,15 @@
-//! The client's side of TLS.
+//! Both sides of TLS.
 
 use std::sync::Arc;
 
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName,
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    server::WebPkiClientVerifier,
 };
 
-use super::Authority;
+use super::{Authority, Pair};
 
 /// What a client offers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,19 +21,54 @@ pub enum TlsVersions {
 
 /// One TLS client: its trust, and the tickets it was given.
 pub fn client_config(authority: &Authority, versions: TlsVersions) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.certificate()).expect("a root of ours");
-    let offered: &[&rustls::SupportedProtocolVersion] = match versions {
-        TlsVersions::All => rustls::ALL_VERSIONS,
-        TlsVersions::Only12 => &[&rustls::version::TLS12],
-        TlsVersions::Only13 => &[&rustls::version::TLS13],
-    };
+    let roots = roots(authority);
+    let offered = offered(versions);
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(offered)
         .expect("the provider knows both versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
     Arc::new(config)
+}
+
+/// A server with this certificate, which asks clients for one of `clients`.
+pub fn server_config(
+    pair: &Pair,
+    clients: Option<&Authority>,
+    versions: TlsVersions,
+) -> Arc<ServerConfig> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(offered(versions))
+        .expect("the provider knows both versions");
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let roots = Arc::new(roots(authority));
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+            builder.with_client_cert_verifier(verifier.expect("a root of ours"))
+        }
+    };
+    let chain = vec![CertificateDer::from(pair.der.clone())];
+    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key of ours");
+    let mut config = builder.with_single_cert(chain, key).expect("a pair of ours");
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.ticketer = aws_lc_rs::Ticketer::new().expect("keys");
+    Arc::new(config)
+}
+
+fn roots(authority: &Authority) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.certificate()).expect("a root of ours");
+    roots
+}
+
+fn offered(versions: TlsVersions) -> &'static [&'static rustls::SupportedProtocolVersion] {
+    match versions {
+        TlsVersions::All => rustls::ALL_VERSIONS,
+        TlsVersions::Only12 => const { &[&rustls::version::TLS12] },
+        TlsVersions::Only13 => const { &[&rustls::version::TLS13] },
+    }
 }
 
 pub fn connection(config: &Arc<ClientConfig>, name: &str) -> ClientConnection {
