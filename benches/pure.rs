@@ -226,6 +226,7 @@ fn write_request(
         host: target.authority,
         framing: Framing::Empty,
         takes_trailers: false,
+        upgrade: None,
         expects_continue: false,
         sender,
         request_id: "0123456789abcdef0123456789abcdef",

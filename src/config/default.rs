@@ -50,6 +50,7 @@ impl Default for PoolTimeouts {
             idle: Duration::from_secs(30),
             whole: None,
             keep_alive: Duration::from_secs(30),
+            tunnel_idle: Duration::from_secs(60 * 60),
         }
     }
 }

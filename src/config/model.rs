@@ -395,6 +395,8 @@ pub struct PoolTimeouts {
     pub whole: Option<Duration>,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
+    /// An upgraded connection (WebSocket) or a TCP connection on which neither side sends a byte.
+    pub tunnel_idle: Duration,
 }
 
 /// The requests of a pool that wait for a place at a backend.

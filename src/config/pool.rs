@@ -49,7 +49,7 @@ pub(super) static RETRY: Shape =
 
 pub(super) static TIMEOUTS: Shape = Shape {
     name: "`timeouts` of [pool.NAME]",
-    keys: &["connect", "first_byte", "idle", "whole", "keep_alive"],
+    keys: &["connect", "first_byte", "idle", "whole", "keep_alive", "tunnel_idle"],
 };
 
 pub(super) static QUEUE: Shape =
@@ -195,6 +195,7 @@ fn timeouts(pool: &Table<'_>) -> PoolTimeouts {
         idle: table.duration("idle", A_WAIT, default.idle),
         whole: table.field("whole").and_then(|field| field.duration(A_WAIT)),
         keep_alive: table.duration("keep_alive", A_WAIT, default.keep_alive),
+        tunnel_idle: table.duration("tunnel_idle", A_WAIT, default.tunnel_idle),
     }
 }
 

@@ -22,14 +22,18 @@ use crate::{
         record::Record,
         refusal::{self, Refusal},
         target::Target,
+        upgrade,
         upstream::Upstream,
     },
     message::{
         field::Name,
         head::{Response, Version},
     },
-    net::tls::{Alpn, Cause},
-    observe::dates::http_date,
+    net::{
+        relay::Ending,
+        tls::{Alpn, Cause},
+    },
+    observe::{dates::http_date, reason::Reason},
     pool::{
         dial::{Dial, DialError, dial},
         local::LocalPool,
@@ -74,6 +78,12 @@ impl<'a> Attempt<'_, 'a> {
                 return Err(none);
             }
         };
+        if response.status == 101
+            && let Upstream::H1(upstream) = upstream
+        {
+            // Boxed: every connection would carry its memory, and few are ever upgraded.
+            return Box::pin(self.tunnel(upstream, &upload, response)).await;
+        }
         let rules = rules::of_response(self.exchange.request.method, &response).map_err(sent)?;
         self.note_answer(&upload, response.status);
         self.deliver(upstream, upload, &response, rules).await
@@ -182,6 +192,7 @@ impl<'a> Attempt<'_, 'a> {
             target: self.target,
             host,
             framing: self.rules.framing,
+            upgrade: self.upgrade_asked(upstream),
             takes_trailers: matches!(upstream, Upstream::H2(_)),
             expects_continue: self.rules.expects_continue && self.content == Content::Streamed,
             sender: self.exchange.sender,
@@ -204,7 +215,7 @@ impl<'a> Attempt<'_, 'a> {
         loop {
             let client = &mut self.exchange.client;
             exchange::next_head(client, upstream, upload, &mut response, self.bounds).await?;
-            if !response.is_interim() {
+            if !response.is_interim() || self.is_upgrade(upstream, &response) {
                 return Ok(response);
             }
             interim += 1;
@@ -213,6 +224,53 @@ impl<'a> Attempt<'_, 'a> {
             }
             self.pass_interim(&response).await?;
         }
+    }
+
+    fn upgrade_asked(&self, upstream: &Upstream) -> Option<&[u8]> {
+        match upstream {
+            Upstream::H1(_) => upgrade::asked(self.exchange.request, self.rules.framing),
+            Upstream::H2(_) => None,
+        }
+    }
+
+    fn is_upgrade(&self, upstream: &Upstream, response: &Response) -> bool {
+        let asked = self.upgrade_asked(upstream).filter(|_| response.status == 101);
+        asked.is_some_and(|asked| upgrade::agrees(asked, response))
+    }
+
+    /// The backend has agreed to another protocol: bytes both ways from here on.
+    async fn tunnel(
+        mut self,
+        upstream: h1::upstream::Upstream,
+        upload: &Upload,
+        mut response: Response,
+    ) -> Result<Next, NoAnswer> {
+        let slot = self.exchange.local.slot;
+        self.note_answer(upload, response.status);
+        let inbound = self.exchange.inbound(self.record);
+        let inbound = Inbound { connection: Connection::Open, ..inbound };
+        let head = upgrade::head(&mut response, self.exchange.request.version, &inbound);
+        self.record.status = Some(response.status);
+        self.record.wire_out = head.len() as u64;
+        let client = &mut self.exchange.client;
+        if client.open_tunnel(head, self.bounds.client_idle).await.is_err() {
+            return Err(NoAnswer::ClientGone);
+        }
+        self.pool.pool.metrics.tunnel_opened(slot);
+        let idle = self.bounds.upstream.tunnel_idle;
+        let relayed = upgrade::join(client, upstream, idle, self.exchange.local).await;
+        self.pool.pool.metrics.tunnel_closed(slot);
+        self.record.bytes_in = relayed.up;
+        self.record.bytes_out = relayed.down;
+        self.record.wire_out += relayed.down;
+        self.record.reason = match relayed.end {
+            Ending::Closed => return Ok(Next::Linger),
+            Ending::Idle => Some(Reason::TunnelIdle),
+            Ending::ClientBroke => Some(Reason::ClientGone),
+            Ending::BackendBroke => Some(Reason::UpstreamTruncated),
+        };
+        self.exchange.client.cut(EndsBy::Close);
+        Ok(Next::Cut)
     }
 
     /// 100 (Continue) and 103 (Early Hints) pass; an HTTP/1.0 client knows neither.

@@ -77,6 +77,14 @@ impl Downstream<'_> {
         }
     }
 
+    /// Sends the head after which the connection, or the stream, is a tunnel.
+    pub async fn open_tunnel(&mut self, head: Vec<u8>, timeout: Duration) -> io::Result<()> {
+        match self {
+            Downstream::H1(client) => client.write(&head, timeout).await,
+            Downstream::H2(stream) => stream.open(head, false),
+        }
+    }
+
     /// Sends a whole answer of our own, as HTTP/1 writes it.
     pub async fn write(&mut self, message: &[u8], timeout: Duration) -> io::Result<()> {
         match self {

@@ -32,6 +32,8 @@ pub struct Outbound<'a> {
     pub framing: Framing,
     /// The backend speaks HTTP/2, where TE may say that trailers are taken, and nothing else.
     pub takes_trailers: bool,
+    /// The protocols that the request asks to go on with.
+    pub upgrade: Option<&'a [u8]>,
     pub expects_continue: bool,
     pub sender: Sender,
     pub request_id: &'a str,
@@ -66,6 +68,10 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request, outbound: &Outbound<'
     write_framing(out, outbound.framing);
     if outbound.takes_trailers && takes_trailers(&request.fields) {
         out.extend_from_slice(b"TE: trailers\r\n");
+    }
+    if let Some(protocols) = outbound.upgrade {
+        copied(out, "Connection", b"upgrade");
+        copied(out, "Upgrade", protocols);
     }
     write_forwarding(out, &request.fields, outbound);
     out.extend_from_slice(b"\r\n");
@@ -301,6 +307,7 @@ mod tests {
             host: target.authority,
             framing: Framing::Empty,
             takes_trailers: false,
+            upgrade: None,
             expects_continue: false,
             sender,
             request_id: "id",

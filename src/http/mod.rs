@@ -6,7 +6,8 @@
 //! `variables`, `key`, `header_rules`, `headers`, `answers`.
 //! `site` and `door` are what a listener serves, `local` what a worker lends, `record` what is told
 //! when a request is over. `h1/` and `h2/` are the two versions on the wire; `downstream` and `upstream`
-//! are either at either end, `passage` and `exchange` what goes between them.
+//! are either at either end, `passage` and `exchange` what goes between them; `upgrade` is what
+//! goes on with another protocol.
 
 pub mod answers;
 pub mod attempt;
@@ -33,5 +34,6 @@ pub mod route;
 pub mod site;
 pub mod target;
 mod transfer;
+pub mod upgrade;
 pub mod upstream;
 pub mod variables;

@@ -28,6 +28,7 @@ use crate::{
         refusal::{self, Refusal},
         route::{self, Ambiguous, Route, Rules},
         target::{self, Target},
+        upgrade,
         variables::Values,
     },
     message::{
@@ -247,6 +248,12 @@ async fn forward<'a>(
         client_idle: exchange.serving.site.timeouts.body_idle,
         begun: record.begun,
     };
+    if exchange.request.version == Version::Http2
+        && upgrade::asked(exchange.request, rules.framing).is_some()
+        && !upgrade::is_possible(pool.pool.config.protocol)
+    {
+        return refuse_last(exchange, record, refusal::NO_UPGRADE).await;
+    }
     let content = match take_in_short_body(exchange, rules, bounds.whole()).await {
         Ok(content) => content,
         Err(NoRequest::Gone) => return gone(record),

@@ -156,6 +156,7 @@ fn forwarded(random: &mut Rng, bytes: &[u8]) -> Option<(Vec<u8>, Framing)> {
         host,
         framing,
         takes_trailers: false,
+        upgrade: None,
         expects_continue,
         sender,
         request_id,

@@ -116,6 +116,8 @@ table! {
     QUEUE_FULL = QueueFull "every backend that is up has max_requests under way, and the pool's queue is full";
     QUEUE_TIMEOUT = QueueTimeout "no backend had a place for the request within the timeout of the pool's queue";
 
+    NO_UPGRADE = NoUpgrade "a tunnel was asked for, and the pool's backends speak HTTP/2, to which none is opened";
+
     // The backend.
     CONNECT_FAILED = ConnectFailed "no connection to a backend could be made";
     CONNECT_TIMEOUT = ConnectTimeout "no connection to a backend was made within the connect timeout";

@@ -112,6 +112,11 @@ reasons! {
     /// No backend had a place within `timeout` of the pool's `queue`. Backends.
     QueueTimeout = "queue-timeout", Some(503);
 
+    /// An extended CONNECT to a pool whose backends speak HTTP/2. Configuration.
+    NoUpgrade = "no-upgrade", Some(501);
+    /// No byte passed either way on an upgraded connection within `tunnel_idle`. Nobody's.
+    TunnelIdle = "tunnel-idle", None;
+
     // The backend's fault.
     /// The backend refused the connection, or could not be reached. Backend.
     ConnectFailed = "connect-failed", Some(502);

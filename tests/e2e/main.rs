@@ -17,3 +17,4 @@ mod routes;
 mod seen;
 mod service;
 mod tls;
+mod upgrade;

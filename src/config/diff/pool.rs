@@ -167,13 +167,15 @@ fn retry(changes: &mut Changes, old: &Retry, new: &Retry) {
 }
 
 fn timeouts(changes: &mut Changes, old: &PoolTimeouts, new: &PoolTimeouts) {
-    let PoolTimeouts { connect, first_byte, idle, whole: old_whole, keep_alive } = *old;
+    let PoolTimeouts { connect, first_byte, idle, whole: old_whole, keep_alive, tunnel_idle } =
+        *old;
     changes.duration("timeout connect", connect, new.connect);
     changes.duration("timeout first_byte", first_byte, new.first_byte);
     changes.duration("timeout idle", idle, new.idle);
     let whole = |whole: Option<std::time::Duration>| or_none(whole.map(duration_text));
     changes.value("timeout whole", whole(old_whole), whole(new.whole));
     changes.duration("timeout keep_alive", keep_alive, new.keep_alive);
+    changes.duration("timeout tunnel_idle", tunnel_idle, new.tunnel_idle);
 }
 
 fn queue(changes: &mut Changes, old: &Queue, new: &Queue) {

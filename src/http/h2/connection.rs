@@ -87,7 +87,8 @@ fn builder(site: &Site) -> server::Builder {
         .max_send_buffer_size(SEND_BUFFER)
         .max_concurrent_streams(limits.max_streams)
         .max_header_list_size(headers_size)
-        .max_local_error_reset_streams(Some(MAX_PROVOKED_RESETS));
+        .max_local_error_reset_streams(Some(MAX_PROVOKED_RESETS))
+        .enable_connect_protocol();
     builder
 }
 
@@ -214,7 +215,8 @@ impl Visit {
         // One snapshot for the length of one request.
         let serving = self.door.serving();
         let (parts, body) = request.into_parts();
-        let read = heads::request(&parts, body.is_end_stream(), &serving.site.limits);
+        let key = fastrand::u128(..);
+        let read = heads::request(&parts, body.is_end_stream(), &serving.site.limits, key);
         drop(parts);
         let (request, read) = match read {
             Ok(request) => (request, Ok(())),

@@ -11,7 +11,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
 use crate::{
     config::Limits,
-    http::refusal::{self, Refusal},
+    http::{
+        h1::parse::is_token_byte,
+        refusal::{self, Refusal},
+    },
     message::{
         field::Name,
         head::{Fields, Line, Request, Response, Span, Version},
@@ -19,13 +22,19 @@ use crate::{
     },
 };
 
-/// Reads a request's head. `ended`: no body and no trailers follow.
+/// Reads a request's head. `ended`: no body and no trailers follow. `random` is for what a WebSocket
+/// is opened with towards an HTTP/1.1 backend.
+///
+/// An extended CONNECT (RFC 8441) becomes the GET that asks for the same: what its stream carries is
+/// no body.
 pub fn request(
     parts: &http::request::Parts,
     ended: bool,
     limits: &Limits,
+    random: u128,
 ) -> Result<Request, Refusal> {
-    let method = parts.method.as_str().as_bytes();
+    let protocol = parts.extensions.get::<::h2::ext::Protocol>().map(|asked| asked.as_str());
+    let method = if protocol.is_some() { "GET" } else { parts.method.as_str() }.as_bytes();
     let target = target(parts)?;
     let mut head = Vec::with_capacity(512);
     head.extend_from_slice(method);
@@ -39,13 +48,16 @@ pub fn request(
         return Err(refusal::LINE_TOO_LONG);
     }
     push_host(&mut lines, parts)?;
+    if let Some(protocol) = protocol {
+        push_upgrade(&mut lines, protocol, random)?;
+    }
     push_fields(&mut lines, &parts.headers, limits)?;
     Ok(Request {
         method: Method::from_bytes(method),
         method_span,
         target: target_span,
         version: Version::Http2,
-        ended,
+        ended: ended || protocol.is_some(),
         fields: lines.fields(),
     })
 }
@@ -113,6 +125,33 @@ fn push_host(lines: &mut Lines, parts: &http::request::Parts) -> Result<(), Refu
     };
     lines.push(b"host", host);
     Ok(())
+}
+
+/// As HTTP/1.1 asks for it (RFC 6455, section 4.1). What a backend makes of the key is not asked: it
+/// guards against servers that know nothing of the protocol, and a backend that does not would not
+/// name it in its answer.
+fn push_upgrade(lines: &mut Lines, protocol: &str, random: u128) -> Result<(), Refusal> {
+    if !protocol.bytes().all(|byte| is_token_byte(byte) || byte == b'/') {
+        return Err(refusal::BAD_HEADER);
+    }
+    lines.push(b"connection", b"upgrade");
+    lines.push(b"upgrade", protocol.as_bytes());
+    if protocol.eq_ignore_ascii_case("websocket") {
+        lines.push(b"sec-websocket-key", &websocket_key(random));
+    }
+    Ok(())
+}
+
+/// Sixteen bytes in base64 (RFC 4648, section 4).
+fn websocket_key(random: u128) -> [u8; 24] {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut key = [b'='; 24];
+    for (place, digit) in key[..22].iter_mut().enumerate() {
+        // The last digit holds two bits, at its upper end.
+        let bits = if place < 21 { (random >> (122 - 6 * place)) & 63 } else { (random & 3) << 4 };
+        *digit = ALPHABET[bits as usize];
+    }
+    key
 }
 
 /// A cookie may come in crumbs, which HTTP/1 does not know (RFC 9113, section 8.2.3).
@@ -285,7 +324,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<String, Refusal> {
-        let request = request(&parts(text), false, &Limits::default())?;
+        let request = request(&parts(text), false, &Limits::default(), 0)?;
         let method = String::from_utf8(request.method_bytes().to_vec()).unwrap();
         let target = String::from_utf8(request.target_bytes().to_vec()).unwrap();
         let mut lines = Vec::new();
@@ -302,6 +341,32 @@ mod tests {
         assert_eq!(read("OPTIONS *").unwrap(), "OPTIONS * ");
         let crumbs = read("GET / x|cookie: a=1|a: b|cookie: c=2").unwrap();
         assert_eq!(crumbs, "GET / host: x|a: b|cookie: a=1; c=2|");
+    }
+
+    #[test]
+    fn an_extended_connect_is_the_get_that_asks_for_the_same() {
+        let mut parts = parts("CONNECT /chat x|sec-websocket-version: 13");
+        parts.extensions.insert(::h2::ext::Protocol::from_static("websocket"));
+        let request = request(&parts, false, &Limits::default(), u128::MAX).unwrap();
+        assert!(request.ended);
+        assert_eq!((request.method_bytes(), request.target_bytes()), (&b"GET"[..], &b"/chat"[..]));
+        let mut lines = Vec::new();
+        request.fields.copy_kept(&mut lines, |_| true);
+        assert_eq!(
+            String::from_utf8(lines).unwrap().replace("\r\n", "|"),
+            "host: x|connection: upgrade|upgrade: websocket|\
+             sec-websocket-key: /////////////////////w==|sec-websocket-version: 13|"
+        );
+    }
+
+    #[test]
+    fn a_websocket_key_is_sixteen_bytes_in_base64() {
+        assert_eq!(&websocket_key(0), b"AAAAAAAAAAAAAAAAAAAAAA==");
+        // RFC 6455, section 1.3: "the sample nonce".
+        assert_eq!(
+            &websocket_key(u128::from_be_bytes(*b"the sample nonce")),
+            b"dGhlIHNhbXBsZSBub25jZQ=="
+        );
     }
 
     #[test]

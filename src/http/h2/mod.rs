@@ -5,6 +5,7 @@
 //! of its bodies, so that every time limit, reset and end of a body is ours to see and to say.
 //!
 //! - `connection`, `client`: a connection from a client, and one stream of it.
+//! - `tunnel`: a stream as a connection of its own.
 //! - `upstream`: one request on a connection to a backend.
 //! - `heads`: between the lines that all rooms read and HTTP/2's own form; pure.
 //! - `flood`, `watched`: what a client may send that carries nothing; pure, and where it is counted.
@@ -13,5 +14,6 @@ pub mod client;
 pub mod connection;
 pub mod flood;
 pub mod heads;
+pub mod tunnel;
 pub mod upstream;
 mod watched;

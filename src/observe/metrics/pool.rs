@@ -20,6 +20,8 @@ struct PoolCells {
     queue_full: Tally,
     queue_timeouts: Tally,
     queued: Durations,
+    tunnels_opened: Tally,
+    tunnels_closed: Tally,
     picked: [Tally; PickedBy::ALL.len()],
 }
 
@@ -69,6 +71,15 @@ impl PoolMetrics {
     /// A request found every backend full, and the queue as well.
     pub fn queue_full(&self, slot: usize) {
         self.slots.slot(slot).queue_full.add(1);
+    }
+
+    /// A connection was upgraded. [`PoolMetrics::tunnel_closed`] follows, in the same slot.
+    pub fn tunnel_opened(&self, slot: usize) {
+        self.slots.slot(slot).tunnels_opened.add(1);
+    }
+
+    pub fn tunnel_closed(&self, slot: usize) {
+        self.slots.slot(slot).tunnels_closed.add(1);
     }
 
     /// A request waited in vain for a place at a backend.
@@ -200,6 +211,8 @@ pub(super) struct PoolFamilies {
     queue_full: Family,
     queue_timeouts: Family,
     queued: Family,
+    tunnels: Family,
+    tunnels_open: Family,
     picked: Family,
 }
 
@@ -218,6 +231,11 @@ impl PoolFamilies {
                 "equipoise_pool_no_backend_total",
                 "Requests that found no backend up.",
             ),
+            tunnels: Family::counter(
+                "equipoise_pool_tunnels_total",
+                "Connections upgraded to another protocol, such as WebSocket.",
+            ),
+            tunnels_open: Family::gauge("equipoise_pool_tunnels_open", "Tunnels open now."),
             queue_full: Family::counter(
                 "equipoise_pool_queue_full_total",
                 "Requests refused because every backend and the queue were full.",
@@ -243,6 +261,10 @@ impl PoolFamilies {
         self.retries.add(&[label], slots.sum(|cells| &cells.retries) as f64);
         self.retries_refused.add(&[label], slots.sum(|cells| &cells.retries_refused) as f64);
         self.no_backend.add(&[label], slots.sum(|cells| &cells.no_backend) as f64);
+        let closed = slots.sum(|cells| &cells.tunnels_closed);
+        let opened = slots.sum(|cells| &cells.tunnels_opened);
+        self.tunnels.add(&[label], opened as f64);
+        self.tunnels_open.add(&[label], opened.saturating_sub(closed) as f64);
         self.queue_full.add(&[label], slots.sum(|cells| &cells.queue_full) as f64);
         self.queue_timeouts.add(&[label], slots.sum(|cells| &cells.queue_timeouts) as f64);
         self.queued.add_durations(&[label], &slots.durations(|cells| &cells.queued));
@@ -252,7 +274,7 @@ impl PoolFamilies {
         }
     }
 
-    pub(super) fn into_families(self) -> [Family; 7] {
+    pub(super) fn into_families(self) -> [Family; 9] {
         [
             self.retries,
             self.retries_refused,
@@ -260,6 +282,8 @@ impl PoolFamilies {
             self.queue_full,
             self.queue_timeouts,
             self.queued,
+            self.tunnels,
+            self.tunnels_open,
             self.picked,
         ]
     }

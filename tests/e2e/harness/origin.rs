@@ -256,6 +256,14 @@ impl Peer {
         true
     }
 
+    /// All that comes until the daemon says that it is done.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let read = self.reader.rest(&mut bytes);
+        let _ = self.checked(read);
+        bytes
+    }
+
     /// Verbatim. Writing to a peer that has gone is no failure of the script.
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.try_write(bytes.as_ref());
