@@ -416,6 +416,7 @@ fn pool(balance: &str, count: usize) -> Pool {
             weight: backend.weight,
             backup: backend.backup,
             max_requests: backend.max_requests,
+            breaker: None,
             verdict: Verdict::Up,
             deployed: None,
         }

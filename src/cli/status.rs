@@ -136,7 +136,7 @@ fn backend(backend: &BackendStatus, now: SystemTime) -> [String; 7] {
     let weight = backend.weight;
     [
         backend.address.to_string(),
-        backend.verdict.word().to_owned(),
+        verdict(backend),
         since(backend.since, now),
         match backend.max_requests {
             Some(max) => format!("{} of {max}", backend.in_flight),
@@ -148,6 +148,17 @@ fn backend(backend: &BackendStatus, now: SystemTime) -> [String; 7] {
     ]
 }
 
+/// `up`, and `up, breaker open` where that keeps it out of use.
+fn verdict(backend: &BackendStatus) -> String {
+    let word = backend.verdict.word();
+    match &backend.breaker {
+        Some(breaker) if breaker.position != "closed" => {
+            format!("{word}, breaker {}", breaker.position)
+        }
+        Some(_) | None => word.to_owned(),
+    }
+}
+
 /// `1 worker`, `4 workers`.
 pub fn counted(count: usize, what: &str) -> String {
     let s = if count == 1 { "" } else { "s" };
@@ -157,7 +168,7 @@ pub fn counted(count: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::VerdictWord;
+    use crate::control::protocol::{BreakerStatus, VerdictWord};
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -197,6 +208,8 @@ mod tests {
             backup: port == 82,
             in_flight: 2,
             max_requests: (port == 81).then_some(2),
+            breaker: (port == 81)
+                .then(|| BreakerStatus { position: "half-open".into(), openings: 2 }),
             requests: 1234,
             last_probe: last_probe.map(str::to_owned),
             release: None,
@@ -239,10 +252,10 @@ listeners
   https  https  0.0.0.0:443 [::]:443
 
 pool app, round-robin, TLS, 3 requests waiting for a backend
-  backend       verdict   since  in flight  requests  weight    last probe
-  10.0.1.11:80  up        3 min  2          1234      1         200 in 3 ms
-  10.0.1.11:81  down      5 s    2 of 2     1234      1         connection refused
-  10.0.1.11:82  draining  0 s    2          1234      1 backup  none
+  backend       verdict                  since  in flight  requests  weight    last probe
+  10.0.1.11:80  up                       3 min  2          1234      1         200 in 3 ms
+  10.0.1.11:81  down, breaker half-open  5 s    2 of 2     1234      1         connection refused
+  10.0.1.11:82  draining                 0 s    2          1234      1 backup  none
 ";
         assert_eq!(table(&status, at(7_200)), expected);
     }
@@ -256,6 +269,7 @@ pool app, round-robin, TLS, 3 requests waiting for a backend
             weight: 1,
             backup: false,
             max_requests: None,
+            breaker: None,
             in_flight: 0,
             requests: 9,
             last_probe: Some(last_probe.to_owned()),

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::model::{Admin, Limits, ListenerTimeouts, Passive, PoolTimeouts, Queue, Retry};
+use super::model::{Admin, Breaker, Limits, ListenerTimeouts, Passive, PoolTimeouts, Queue, Retry};
 
 impl Default for Limits {
     fn default() -> Limits {
@@ -58,6 +58,20 @@ impl Default for PoolTimeouts {
 impl Default for Queue {
     fn default() -> Queue {
         Queue { max: 100, timeout: Duration::from_secs(5) }
+    }
+}
+
+impl Default for Breaker {
+    fn default() -> Breaker {
+        Breaker {
+            failures: 0.5,
+            window: Duration::from_secs(10),
+            min_requests: 20,
+            open: Duration::from_secs(10),
+            longest: Duration::from_secs(300),
+            trials: 3,
+            max_open: 0.5,
+        }
     }
 }
 

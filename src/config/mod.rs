@@ -9,6 +9,7 @@
 //! - `diagnostic`, `excerpt`, `suggest` how an error is told
 //! - `diff`, `notes` two configurations compared, one looked at
 
+mod breaker;
 mod conditions;
 mod default;
 mod diagnostic;
@@ -141,6 +142,7 @@ static SHAPES: &[&Shape] = &[
     &pool::TIMEOUTS,
     &pool::QUEUE,
     &pool_tls::TLS,
+    &breaker::BREAKER,
     &health::HEALTH,
     &health::RELEASE,
     &top::ACCESS_LOG,

@@ -3,10 +3,12 @@
 //! Durations are `Duration`, sizes are bytes. `config::load` is the only maker; what reaches the
 //! rest of the house has been checked.
 
+mod bounds;
 mod tls;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+pub use bounds::*;
 pub use tls::*;
 
 use crate::config::{
@@ -212,6 +214,8 @@ pub struct Pool {
     /// Share of the pool's weight, 0 to 1, that must run a release and be up before the traffic keeps
     /// to it.
     pub on_skew_min: f64,
+    /// `None`: no backend is taken out of use by the share of its requests that fail.
+    pub breaker: Option<Breaker>,
 }
 
 impl Pool {
@@ -375,14 +379,6 @@ pub enum OnSkew {
     PreferMajority,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Retry {
-    /// Tries in all, the first one included; 1 turns retries off.
-    pub attempts: u32,
-    /// Retries as a share (0 to 1) of a pool's recent requests, counted by each worker over its own.
-    pub budget: f64,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolTimeouts {
     /// To open a connection (504).
@@ -397,15 +393,6 @@ pub struct PoolTimeouts {
     pub keep_alive: Duration,
     /// An upgraded connection (WebSocket) or a TCP connection on which neither side sends a byte.
     pub tunnel_idle: Duration,
-}
-
-/// The requests of a pool that wait for a place at a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Queue {
-    /// Requests that may wait at once, in the whole process; more are answered 503 at once.
-    pub max: usize,
-    /// How long one may wait (503), over all its tries.
-    pub timeout: Duration,
 }
 
 /// What the backend gets as Host.

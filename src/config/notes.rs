@@ -50,7 +50,9 @@ fn of_pool(config: &Config, pool: &Pool) -> Vec<String> {
     }
     match (&pool.health, pool.passive.fall) {
         (Some(_), _) => {}
-        (None, 0) => note("no `health` and `passive` turned off: not watched at all"),
+        (None, 0) if pool.breaker.is_none() => {
+            note("no `health` and `passive` turned off: not watched at all")
+        }
         (None, _) => note("no `health`: watched passively only; `health = {}` adds probes"),
     }
     if pool.queue != Queue::default() && pool.backends.iter().all(|it| it.max_requests.is_none()) {

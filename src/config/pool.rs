@@ -3,6 +3,7 @@
 use std::{collections::HashMap, net::SocketAddr, ops::RangeInclusive, sync::Arc};
 
 use super::{
+    breaker,
     diagnostic::{Diagnostic, Place},
     hash, health,
     listener::A_WAIT,
@@ -33,6 +34,7 @@ pub(super) static POOL: Shape = Shape {
         "on_skew",
         "on_skew_min",
         "protocol",
+        "breaker",
     ],
 };
 
@@ -83,6 +85,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
         on_skew: on_skew(&table),
         on_skew_min: table.share("on_skew_min", 1.0, 0.5),
         protocol: table.word("protocol", Protocol::Http1),
+        breaker: table.field("breaker").and_then(|field| breaker::read(&field)),
     })
 }
 

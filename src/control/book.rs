@@ -13,6 +13,7 @@ use crate::{
     },
     pool::{
         backend::{Backend, Verdict},
+        breaker::Breaker,
         health::{Health, ProbeResult, Thresholds},
         release::{Deployed, Reported},
     },
@@ -36,6 +37,7 @@ pub struct Entry {
     pub awaited: bool,
     /// When it is tried again: down, in a pool without probes.
     pub retry_at: Option<Instant>,
+    pub breaker: Option<Breaker>,
 }
 
 /// Whether a backend that the book does not know yet was there at the start.
@@ -58,6 +60,7 @@ impl Entry {
         };
         // One backend added by a reload must not take a serving process out of its own balancer.
         let awaited = arrival == Arrival::AtStart && !health.up;
+        let breaker = pool.breaker.map(|settings| Breaker::new(settings, now.steady));
         Entry {
             backend,
             pool,
@@ -68,6 +71,7 @@ impl Entry {
             runs: Runs::default(),
             awaited,
             retry_at: None,
+            breaker,
         }
     }
 
@@ -84,6 +88,11 @@ impl Entry {
         }
     }
 
+    /// Whether the pool does without it, wholly or but for trials.
+    pub fn is_out(&self) -> bool {
+        self.verdict() != Verdict::Up || !self.breaker.as_ref().is_none_or(Breaker::is_closed)
+    }
+
     /// The same backend under new settings: its verdict is kept where there is one.
     pub fn settle(&mut self, pool: Arc<config::Pool>, now: Moment) {
         let before = std::mem::replace(&mut self.pool, pool);
@@ -97,6 +106,12 @@ impl Entry {
             }
             (Some(_), None) => self.lose_probes(),
             (Some(_), Some(_)) | (None, None) => {}
+        }
+        match (&mut self.breaker, self.pool.breaker) {
+            (Some(breaker), Some(settings)) => breaker.settle(settings, now.steady),
+            (held, wanted) => {
+                *held = wanted.map(|settings| Breaker::new(settings, now.steady));
+            }
         }
         if !self.pool.reads_releases() {
             self.runs = Runs::default();

@@ -15,6 +15,7 @@ pub fn families(status: &Status) -> Vec<Family> {
     families.extend(backends(&status.pools));
     families.extend(releases(&status.pools));
     families.extend(limits(&status.pools));
+    families.extend(breakers(&status.pools));
     families
 }
 
@@ -48,6 +49,34 @@ fn releases(pools: &[PoolStatus]) -> [Family; 3] {
         }
     }
     [of_backend, of_pool, preferred]
+}
+
+/// Of pools that have them.
+fn breakers(pools: &[PoolStatus]) -> [Family; 2] {
+    let mut position = Family::gauge(
+        "equipoise_backend_breaker_position",
+        "1 for the position that the backend's circuit breaker has, 0 for the others.",
+    );
+    let mut openings = Family::counter(
+        "equipoise_backend_breaker_openings_total",
+        "How often the backend's circuit breaker opened.",
+    );
+    for (pool, backend) in
+        pools.iter().flat_map(|pool| pool.backends.iter().map(move |it| (pool, it)))
+    {
+        let Some(breaker) = &backend.breaker else {
+            continue;
+        };
+        let address = backend.address.to_string();
+        let labels = [("pool", pool.name.as_str()), ("backend", address.as_str())];
+        openings.add(&labels, breaker.openings as f64);
+        for each in ["closed", "open", "half-open"] {
+            let [pool, backend] = labels;
+            let holds = f64::from(u8::from(breaker.position == each));
+            position.add(&[pool, backend, ("position", each)], holds);
+        }
+    }
+    [position, openings]
 }
 
 fn limits(pools: &[PoolStatus]) -> [Family; 2] {

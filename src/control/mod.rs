@@ -2,7 +2,7 @@
 //!
 //! - `plane`: before it runs: generation 1, and what the workers need.
 //! - `running`: the story: what comes in, what is published, how it ends.
-//! - `state`, `event`, `book`, `runs`, `plight`, `skew`: what a change does; pure.
+//! - `state`, `event`, `book`, `breakers`, `runs`, `plight`, `skew`: what a change does; pure.
 //! - `status`, `gauges`: what the state looks like from outside; pure.
 //! - `prepare`, `rooms`, `certificates`: from a file to what can be served.
 //! - `probe/`: active health checks, a task a backend.
@@ -13,6 +13,7 @@
 mod admin;
 mod ask;
 mod book;
+mod breakers;
 pub mod certificates;
 pub mod event;
 mod gauges;

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    config::WhenAllDown,
-    control::event::Line,
-    pool::{backend::Verdict, members::Pool},
-};
+use crate::{config::WhenAllDown, control::event::Line, pool::members::Pool};
 
 /// How far a pool has come down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +19,7 @@ impl Plight {
     pub fn of(pool: &Pool) -> Plight {
         let up = |backup: bool| {
             let mut members = pool.members.iter();
-            members.any(|member| member.verdict == Verdict::Up && member.backup == backup)
+            members.any(|member| member.is_up() && member.backup == backup)
         };
         match (up(false), up(true)) {
             (true, _) => Plight::Well,

@@ -139,12 +139,24 @@ pub struct BackendStatus {
     /// Requests that may be under way. `None`: no limit.
     #[serde(default)]
     pub max_requests: Option<usize>,
+    /// `None`: its pool has none.
+    #[serde(default)]
+    pub breaker: Option<BreakerStatus>,
     /// Requests since the backend is known.
     pub requests: u64,
     /// "200 in 3 ms", "connection refused". `None`: not probed yet, or not at all.
     pub last_probe: Option<String>,
     /// What it last said that it runs. `None`: unknown, or not asked.
     pub release: Option<String>,
+}
+
+/// The circuit breaker of a backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerStatus {
+    /// "closed", "open" or "half-open".
+    pub position: String,
+    /// How often it opened since the backend is known.
+    pub openings: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

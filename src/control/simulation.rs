@@ -23,9 +23,11 @@ use crate::{
     observe::metrics::Metrics,
     pool::{
         backend::{Backend, Key, Verdict},
+        breaker::Position,
         health::ProbeResult,
         members::{Member, Pool},
         release::{Deployed, Release, Reported},
+        window::Outcome,
     },
     snapshot::{Parts, Phase, Snapshot, Spoken},
 };
@@ -77,6 +79,7 @@ struct Before {
 struct Standing {
     verdict: Verdict,
     deployed: Option<Deployed>,
+    breaker: Option<Position>,
 }
 
 impl Simulation {
@@ -171,6 +174,7 @@ impl Simulation {
                 if let Some(backend) = self.backends.get(&key) {
                     backend.set_failures(self.random.u32(..5));
                 }
+                self.serve(&key);
                 Event::Failures
             }
             700..800 => Event::RetryDue,
@@ -179,6 +183,25 @@ impl Simulation {
             996 => Event::Terminate,
             997 => Event::DeadlinePassed,
             _ => Event::Certificates(Spoken::default()),
+        }
+    }
+
+    /// Requests come to a backend, and are counted for its breaker.
+    fn serve(&mut self, key: &Key) {
+        let snapshot = self.state.snapshot().clone();
+        let Some(pool) = snapshot.pools.iter().find(|pool| pool.config.name == key.pool) else {
+            return;
+        };
+        let member = pool.members.iter().find(|member| member.backend.key() == key);
+        let breaker = member.and_then(|member| member.breaker.as_ref());
+        if let (Some(breaker), Some(settings)) = (breaker, &pool.config.breaker) {
+            let failing = self.random.u8(..4);
+            for _ in 0..self.random.u8(..8) {
+                let failed = self.random.u8(..4) < failing;
+                let outcome = if failed { Outcome::Failed } else { Outcome::Passed };
+                // Told or not: the event that follows looks.
+                let _ = breaker.count(outcome, settings, self.now().steady);
+            }
         }
     }
 
@@ -236,6 +259,7 @@ impl Simulation {
             assert_eq!(*pool.config, *wanted);
             check_candidates(pool);
             check_preferred(pool, None);
+            check_bound(pool);
             assert_eq!(pool.members.len(), wanted.backends.len());
             for ((member, backend), told) in
                 pool.members.iter().zip(&wanted.backends).zip(&told.backends)
@@ -291,7 +315,8 @@ impl Simulation {
             let Some(held) = before.standings.get(key) else {
                 continue;
             };
-            if held == standing {
+            // That another's turn may turn a breaker is meant.
+            if (held.verdict, &held.deployed) == (standing.verdict, &standing.deployed) {
                 continue;
             }
             let (held, verdict) = (held.verdict, standing.verdict);
@@ -367,7 +392,8 @@ fn standings(pools: &[Arc<Pool>]) -> HashMap<Key, Standing> {
     let members = pools.iter().flat_map(|pool| &pool.members);
     let standing = |member: &Member| {
         let (verdict, deployed) = (member.verdict, member.deployed.clone());
-        (member.backend.key().clone(), Standing { verdict, deployed })
+        let breaker = member.breaker.clone();
+        (member.backend.key().clone(), Standing { verdict, deployed, breaker })
     };
     members.map(standing).collect()
 }
@@ -380,24 +406,41 @@ fn word(verdict: Verdict) -> VerdictWord {
     }
 }
 
+/// Where a breaker keeps a backend out of use, the pool can spare it.
+fn check_bound(pool: &Pool) {
+    let Some(settings) = pool.config.breaker else {
+        return assert!(pool.members.iter().all(|member| member.breaker.is_none()));
+    };
+    let open = |member: &Member| matches!(member.breaker, Some(Position::Open { .. }));
+    if pool.members.iter().any(open) {
+        let closed = |member: &Member| matches!(member.breaker, Some(Position::Closed(_)));
+        let used = |it: &&Member| it.verdict == Verdict::Up && closed(it);
+        let used = pool.members.iter().filter(used).count() as f64;
+        let out = pool.members.len() as f64 - used;
+        assert!(out <= settings.max_open * pool.members.len() as f64 + 1e-9, "{out} are out");
+    }
+}
+
 /// Said once more, in other words than the pool's own.
 fn check_candidates(pool: &Pool) {
     let fits = |member: &Member| match (&pool.preferred, &member.deployed) {
         (Some(preferred), Some(deployed)) => *preferred == deployed.release,
         _ => true,
     };
+    let open = |member: &Member| matches!(member.breaker, Some(Position::Open { .. }));
+    let in_use = |it: &&Member| it.verdict == Verdict::Up && !open(it);
     let up = |backup: bool, fitting: bool| {
-        let mut those = pool.members.iter().filter(|it| it.verdict == Verdict::Up);
+        let mut those = pool.members.iter().filter(in_use);
         those.any(|it| it.backup == backup && (!fitting || fits(it)))
     };
     for (index, member) in pool.members.iter().enumerate() {
         let expected = match member.verdict {
             Verdict::Draining => false,
-            Verdict::Up => {
+            Verdict::Up if !open(member) => {
                 let best = fits(member) || !up(member.backup, true);
                 best && (!member.backup || !up(false, false))
             }
-            Verdict::Down => {
+            Verdict::Up | Verdict::Down => {
                 let none = !up(false, false) && !up(true, false);
                 pool.config.when_all_down == WhenAllDown::ServeAnyway && none
             }
@@ -418,7 +461,8 @@ fn check_preferred(pool: &Pool, before: Option<&Pool>) {
     let weight = |release: &Release| runs(release).iter().map(|it| it.weight).sum::<u32>();
     let up = |release: &Release| {
         let runs = runs(release);
-        let up = runs.iter().filter(|member| member.verdict == Verdict::Up);
+        let open = |member: &Member| matches!(member.breaker, Some(Position::Open { .. }));
+        let up = runs.iter().filter(|it| it.verdict == Verdict::Up && !open(it));
         up.map(|member| member.weight).sum::<u32>()
     };
     let at = |release: &Release| {
@@ -521,6 +565,13 @@ fn pool_text(random: &mut Rng) -> String {
         let (fall, retry_after) = (random.u32(..4), random.u32(1..5));
         text.push_str(&format!(
             "passive = {{ fall = {fall}, retry_after = \"{retry_after}s\" }}\n"
+        ));
+    }
+    if random.bool() {
+        let (trials, max_open) = (random.u32(1..4), random.u32(..=10) * 10);
+        text.push_str(&format!(
+            "breaker = {{ min_requests = 2, window = \"2s\", open = \"1s\", longest = \"4s\", \
+             trials = {trials}, max_open = \"{max_open}%\" }}\n"
         ));
     }
     if random.bool() {

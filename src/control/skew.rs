@@ -131,6 +131,7 @@ mod tests {
                 backend: Backend::new(key, Arc::default(), counted),
                 weight: 1,
                 max_requests: None,
+                breaker: None,
                 backup: false,
                 verdict: Verdict::Up,
                 deployed: Some(deployed).filter(|_| release != "-"),

@@ -18,6 +18,7 @@ use crate::{
     },
     pool::{
         backend::{Backend, Bell, Key},
+        breaker::Breaker,
         health::ProbeResult,
         members::{Member, Pool},
         release::Release,
@@ -92,19 +93,21 @@ impl State {
         match event {
             Event::Reload(prepared) => self.reload(*prepared, now),
             Event::Probed { key, result } => Ok(self.probed(&key, result, now)),
-            Event::Failures => Ok(self.change(|entry| entry.failures(now))),
-            Event::RetryDue => Ok(self.change(|entry| entry.retry(now))),
-            Event::Drain(key) => self.ordered(&key, |entry| entry.drain(now)),
-            Event::Enable(key) => self.ordered(&key, |entry| entry.enable(now)),
+            Event::Failures => Ok(self.change(now, |entry| entry.failures(now))),
+            Event::RetryDue => Ok(self.change(now, |entry| entry.retry(now))),
+            Event::Drain(key) => self.ordered(&key, now, |entry| entry.drain(now)),
+            Event::Enable(key) => self.ordered(&key, now, |entry| entry.enable(now)),
             Event::Certificates(renewed) => self.certificates(renewed),
             Event::Terminate => Ok(self.enter(Phase::Draining)),
             Event::DeadlinePassed => Ok(self.enter(Phase::Closing)),
         }
     }
 
-    /// When the next backend without probes is tried again.
+    /// When the next backend without probes is tried again, or the next breaker is looked at.
     pub fn next_retry(&self) -> Option<Instant> {
-        self.book.values().filter_map(|entry| entry.retry_at).min()
+        let breakers = self.book.values().filter_map(|entry| entry.breaker.as_ref());
+        let looks = breakers.filter_map(Breaker::next_look);
+        self.book.values().filter_map(|entry| entry.retry_at).chain(looks).min()
     }
 
     /// Requests under way at all backends.
@@ -139,6 +142,7 @@ impl State {
         self.config = config;
         self.parts = parts;
         self.enter_backends(Arrival::ByReload, now);
+        lines.extend(self.look_at_breakers(now).lines);
         let before = self.snapshot.clone();
         let snapshot = self.rebuild();
         lines.extend(skew::lines(&before.pools, &snapshot.pools));
@@ -211,7 +215,7 @@ impl State {
         if heard == Heard::First {
             self.first_named(key, now);
         }
-        self.published_if(turned, about_health.into_iter().chain(about_release).collect())
+        self.settled(turned, about_health.into_iter().chain(about_release).collect(), now)
     }
 
     /// Whether a release that a backend names for the first time comes into its pool with it.
@@ -237,7 +241,11 @@ impl State {
     }
 
     /// Lets each backend take in something; publishes when that turned a verdict.
-    fn change(&mut self, mut change: impl FnMut(&mut Entry) -> Option<Line>) -> Applied {
+    fn change(
+        &mut self,
+        now: Moment,
+        mut change: impl FnMut(&mut Entry) -> Option<Line>,
+    ) -> Applied {
         let mut lines = Vec::new();
         let mut turned = false;
         for entry in self.book.values_mut() {
@@ -245,13 +253,14 @@ impl State {
             lines.extend(change(entry));
             turned |= entry.verdict() != verdict;
         }
-        self.published_if(turned, lines)
+        self.settled(turned, lines, now)
     }
 
     /// An operator's word on one backend.
     fn ordered(
         &mut self,
         key: &Key,
+        now: Moment,
         order: impl FnOnce(&mut Entry) -> Line,
     ) -> Result<Applied, Refused> {
         let Some(entry) = self.book.get_mut(key) else {
@@ -260,7 +269,15 @@ impl State {
         let verdict = entry.verdict();
         let line = order(entry);
         let turned = entry.verdict() != verdict;
-        Ok(self.published_if(turned, vec![line]))
+        Ok(self.settled(turned, vec![line], now))
+    }
+
+    /// What came of an event at one backend or several may turn breakers: those of its pool's others
+    /// as well.
+    fn settled(&mut self, turned: bool, mut lines: Vec<Line>, now: Moment) -> Applied {
+        let looked = self.look_at_breakers(now);
+        lines.extend(looked.lines);
+        self.published_if(turned || looked.turned, lines)
     }
 
     fn certificates(&mut self, renewed: Spoken) -> Result<Applied, Refused> {
@@ -347,6 +364,7 @@ impl State {
             backup: backend.backup,
             max_requests: backend.max_requests,
             verdict: entry.verdict(),
+            breaker: entry.breaker.as_ref().map(|breaker| breaker.position().clone()),
             deployed: entry.runs.deployed().cloned(),
         }
     }
@@ -393,5 +411,5 @@ fn some_of(names: impl Iterator<Item = String>) -> String {
 /// Of one pool's settings: weight and backup are equal then.
 fn same(held: &Member, now: &Member) -> bool {
     let standing = held.verdict == now.verdict && held.deployed == now.deployed;
-    Arc::ptr_eq(&held.backend, &now.backend) && standing
+    Arc::ptr_eq(&held.backend, &now.backend) && standing && held.breaker == now.breaker
 }

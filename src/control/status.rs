@@ -6,13 +6,16 @@ use crate::{
     config::{self, Trust, Words},
     control::{
         protocol::{
-            BackendStatus, ListenerStatus, PhaseWord, PoolStatus, ReleaseStatus, ReleasesStatus,
-            Status, TlsWord, VerdictWord,
+            BackendStatus, BreakerStatus, ListenerStatus, PhaseWord, PoolStatus, ReleaseStatus,
+            ReleasesStatus, Status, TlsWord, VerdictWord,
         },
         skew::Census,
         state::State,
     },
-    pool::backend::{Key, Verdict},
+    pool::{
+        backend::{Key, Verdict},
+        breaker::Breaker,
+    },
     snapshot::Phase,
 };
 
@@ -86,11 +89,17 @@ impl State {
             backup: backend.backup,
             in_flight: entry.backend.in_flight(),
             max_requests: backend.max_requests,
+            breaker: entry.breaker.as_ref().map(breaker),
             requests: entry.backend.metrics().requests(),
             last_probe: entry.last_probe.clone(),
             release: entry.runs.deployed().map(|deployed| deployed.release.to_string()),
         }
     }
+}
+
+fn breaker(breaker: &Breaker) -> BreakerStatus {
+    let position = breaker.position().word().to_owned();
+    BreakerStatus { position, openings: breaker.openings }
 }
 
 fn listener(listener: &config::Listener) -> ListenerStatus {

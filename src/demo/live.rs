@@ -153,6 +153,7 @@ mod tests {
             weight: 1,
             backup: false,
             max_requests: None,
+            breaker: None,
             in_flight: 0,
             requests: 100,
             last_probe: Some("503".to_owned()),

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::observe::metrics::BackendMetrics;
+use crate::{observe::metrics::BackendMetrics, pool::breaker::Trials};
 
 /// What a backend is called: the pool's name and its address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,6 +108,11 @@ impl Backend {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Tells the control thread to look at it.
+    pub fn ring(&self) {
+        self.bell.ring();
+    }
+
     /// Failures of real requests in a row.
     pub fn failures(&self) -> u32 {
         self.failures.load(Ordering::Relaxed)
@@ -118,10 +123,17 @@ impl Backend {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The same, unless `max` are under way already.
-    pub(super) fn try_enter(&self, max: usize) -> bool {
+    /// The same, unless `max` are under way already, or as many of `trials` as may be.
+    pub(super) fn try_enter(&self, max: usize, trials: Option<&Trials>) -> bool {
+        if !trials.is_none_or(Trials::try_begin) {
+            return false;
+        }
         let entered = |now: usize| (now < max).then_some(now + 1);
-        self.in_flight.fetch_update(Ordering::SeqCst, Ordering::SeqCst, entered).is_ok()
+        let entered = self.in_flight.fetch_update(Ordering::SeqCst, Ordering::SeqCst, entered);
+        if entered.is_err() {
+            trials.inspect(|trials| trials.end());
+        }
+        entered.is_ok()
     }
 
     /// A request is over. `true` when someone may wait for the place it gives back.
@@ -129,7 +141,8 @@ impl Backend {
     /// Sequentially consistent, as are `await_place` and `try_enter`: who waits says so before it
     /// looks for a place a last time, and who leaves gives the place back before it looks for who
     /// waits, so that one of the two sees the other.
-    pub(super) fn leave(&self) -> bool {
+    pub(super) fn leave(&self, trials: Option<&Trials>) -> bool {
+        trials.inspect(|trials| trials.end());
         self.in_flight.fetch_sub(1, Ordering::SeqCst);
         self.awaited.load(Ordering::SeqCst) > 0
     }
@@ -190,13 +203,13 @@ mod tests {
     fn no_more_enter_than_may() {
         let backend = backend();
         backend.enter();
-        assert!(backend.try_enter(2) && !backend.try_enter(2));
+        assert!(backend.try_enter(2, None) && !backend.try_enter(2, None));
         assert_eq!(backend.in_flight(), 2);
-        assert!(!backend.leave() && backend.try_enter(2));
+        assert!(!backend.leave(None) && backend.try_enter(2, None));
         backend.await_place();
-        assert!(backend.leave(), "someone waits");
+        assert!(backend.leave(None), "someone waits");
         backend.await_no_more();
-        assert!(!backend.leave());
+        assert!(!backend.leave(None));
         assert_eq!(backend.in_flight(), 0);
     }
 

@@ -19,6 +19,7 @@ use crate::{
         members::{Member, Pool},
         multiplexed::Multiplexed,
         retry::{Budget, FailedTry, Reached, may_retry},
+        window::Outcome,
     },
 };
 
@@ -144,13 +145,26 @@ impl LocalPool {
     /// The member at `index` answered well; its answer began so long after it was asked.
     pub fn answered(&self, index: usize, took: Duration) {
         self.member(index).backend.succeeded();
+        self.count(index, Outcome::Passed);
         self.take_in_time(index, |held, now| held.answered(took, now));
     }
 
     /// A request failed at the member at `index`, by its fault.
     pub fn failed(&self, index: usize) {
         self.member(index).backend.failed(self.pool.config.passive.fall);
+        self.count(index, Outcome::Failed);
         self.take_in_time(index, Estimate::failed);
+    }
+
+    /// For the breaker of the member at `index`, where the pool has one.
+    fn count(&self, index: usize, outcome: Outcome) {
+        let member = self.member(index);
+        let (Some(breaker), Some(settings)) = (&member.breaker, &self.pool.config.breaker) else {
+            return;
+        };
+        if breaker.count(outcome, settings, Instant::now()) {
+            member.backend.ring();
+        }
     }
 
     /// The client left before the member at `index` answered; it was asked at `asked`.

@@ -9,6 +9,7 @@ use crate::{
     pool::{
         backend::{Backend, Verdict},
         balance::consistent_hash,
+        breaker::{Position, Trials},
         preference::{self, Rule, Runner},
         queue::{Queue, Wanted},
         release::{Deployed, Release},
@@ -46,6 +47,8 @@ pub struct Member {
     /// Requests under way at once, in the whole process; `None`: no limit.
     pub max_requests: Option<usize>,
     pub verdict: Verdict,
+    /// How its circuit breaker stands, where the pool has one.
+    pub breaker: Option<Position>,
     /// What it runs, where that is known.
     pub deployed: Option<Deployed>,
 }
@@ -60,7 +63,7 @@ impl Pool {
             Some(_) => members.iter().map(seed).collect(),
             None => Vec::new(),
         };
-        let limited = members.iter().any(|member| member.max_requests.is_some());
+        let limited = members.iter().any(Member::is_limited);
         Pool {
             config,
             members,
@@ -118,15 +121,32 @@ impl Pool {
             backend: self.members[index].backend.clone(),
             index,
             max: self.members[index].most(),
+            trials: self.members[index].trials().cloned(),
         };
         self.takers(tried).into_iter().map(wanted).collect()
     }
 }
 
 impl Member {
+    /// In use: its health and its breaker let it be.
+    pub fn is_up(&self) -> bool {
+        self.verdict == Verdict::Up && !self.breaker.as_ref().is_some_and(Position::is_open)
+    }
+
     /// Whether all its places are taken.
     pub fn full(&self) -> bool {
         self.max_requests.is_some_and(|max| self.backend.in_flight() >= max)
+            || self.trials().is_some_and(|trials| trials.full())
+    }
+
+    /// Whether it may ever be full.
+    pub fn is_limited(&self) -> bool {
+        self.max_requests.is_some() || self.trials().is_some()
+    }
+
+    /// Who is let through while its breaker is half-open.
+    pub fn trials(&self) -> Option<&Arc<Trials>> {
+        self.breaker.as_ref().and_then(Position::trials)
     }
 
     pub fn most(&self) -> usize {
@@ -153,7 +173,7 @@ fn preferred(config: &config::Pool, members: &[Member], held: Option<&Release>) 
         .map(|member| Runner {
             deployed: member.deployed.as_ref(),
             weight: member.weight,
-            up: member.verdict == Verdict::Up,
+            up: member.is_up(),
         })
         .collect();
     let rule = Rule { on_skew: config.on_skew, min: config.on_skew_min, held };
@@ -168,17 +188,16 @@ fn candidates(
     let all = |wanted: &dyn Fn(&Member) -> bool| -> Vec<usize> {
         (0..members.len()).filter(|&index| wanted(&members[index])).collect()
     };
-    let up = |member: &Member| member.verdict == Verdict::Up;
     // A backend whose release is unknown is not left out: nothing speaks against it.
     let keeps = |member: &Member| match (preferred, &member.deployed) {
         (Some(preferred), Some(deployed)) => deployed.release == *preferred,
         (None, _) | (_, None) => true,
     };
     let tiers: [&dyn Fn(&Member) -> bool; 4] = [
-        &|member| up(member) && !member.backup && keeps(member),
-        &|member| up(member) && !member.backup,
-        &|member| up(member) && member.backup && keeps(member),
-        &|member| up(member) && member.backup,
+        &|member| member.is_up() && !member.backup && keeps(member),
+        &|member| member.is_up() && !member.backup,
+        &|member| member.is_up() && member.backup && keeps(member),
+        &|member| member.is_up() && member.backup,
     ];
     let best = tiers.into_iter().map(all).find(|candidates| !candidates.is_empty());
     if let Some(best) = best {
@@ -202,7 +221,8 @@ mod tests {
         let metrics = crate::observe::metrics::Metrics::new(1).backend("app", "127.0.0.1:80");
         let backend = Backend::new(key, Arc::default(), metrics);
         let deployed = release.parse().ok().map(|release| Deployed { release, at: None });
-        Member { backend, weight: 1, backup, max_requests: None, verdict, deployed }
+        let (weight, max_requests, breaker) = (1, None, None);
+        Member { backend, weight, backup, max_requests, verdict, breaker, deployed }
     }
 
     #[test]

@@ -7,12 +7,14 @@
 //! - `health`: how probes and failures turn a verdict; pure.
 //! - `release`, `preference`: what a backend runs, and what the traffic keeps to; pure.
 //! - `retry`: when a failed try may be made again; pure.
+//! - `breaker`, `window`: when a backend is out of use because too many of its requests fail.
 //! - `queue`: requests that wait for a place at a backend, over all workers.
 //! - `place`: a place at a backend: at once, or after a wait.
 //! - `local`: a worker's own share of a pool: rotation, retry budget, idle connections.
 
 pub mod backend;
 pub mod balance;
+pub mod breaker;
 pub mod dial;
 pub mod health;
 pub mod local;
@@ -23,3 +25,4 @@ pub mod preference;
 pub mod queue;
 pub mod release;
 pub mod retry;
+pub mod window;

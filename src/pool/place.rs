@@ -5,6 +5,7 @@ use std::{future::poll_fn, pin::pin, task::Poll};
 use crate::pool::{
     backend::Backend,
     balance::Ask,
+    breaker::Trials,
     local::LocalPool,
     members::Pool,
     queue::{Queue, QueueFull, Waiting},
@@ -15,10 +16,12 @@ use crate::pool::{
 pub struct InFlight<'a> {
     backend: &'a Backend,
     queue: &'a Queue,
+    /// Where it is a trial of a half-open breaker.
+    trials: Option<&'a Trials>,
 }
 
 impl<'a> InFlight<'a> {
-    /// At this member, whether or not it is full.
+    /// At this member of a pool without limits.
     pub fn begin(pool: &'a Pool, index: usize) -> InFlight<'a> {
         pool.members[index].backend.enter();
         InFlight::counted(pool, index)
@@ -26,13 +29,15 @@ impl<'a> InFlight<'a> {
 
     /// Of a request that is counted already.
     fn counted(pool: &'a Pool, index: usize) -> InFlight<'a> {
-        InFlight { backend: &pool.members[index].backend, queue: &pool.queue }
+        let member = &pool.members[index];
+        let trials = member.trials().map(|trials| &**trials);
+        InFlight { backend: &member.backend, queue: &pool.queue, trials }
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        if self.backend.leave() {
+        if self.backend.leave(self.trials) {
             self.queue.freed(self.backend);
         }
     }
@@ -66,7 +71,7 @@ impl LocalPool {
             && let Some(index) = self.pick(ask)
         {
             let member = self.member(index);
-            if member.backend.try_enter(member.most()) {
+            if member.backend.try_enter(member.most(), member.trials().map(|it| &**it)) {
                 return Ok((index, InFlight::counted(&self.pool, index)));
             }
             // Another worker was faster: it is full now.

@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::pool::backend::Backend;
+use crate::pool::{backend::Backend, breaker::Trials};
 
 /// Who waits at one pool. It outlives reloads, as the pool's name does.
 #[derive(Default)]
@@ -47,6 +47,8 @@ pub struct Wanted {
     pub index: usize,
     /// Requests that may be under way there.
     pub max: usize,
+    /// Where its breaker is half-open.
+    pub trials: Option<Arc<Trials>>,
 }
 
 /// So many wait already.
@@ -128,7 +130,7 @@ impl Line {
             let wanted = waiter.wants.iter().find(|wanted| ptr::eq(&*wanted.backend, backend))?;
             Some((ticket, wanted.clone()))
         })?;
-        if !backend.try_enter(wanted.max) {
+        if !backend.try_enter(wanted.max, wanted.trials.as_deref()) {
             return None;
         }
         let waiter = self.leave(ticket)?;
@@ -180,7 +182,7 @@ impl Drop for Waiting {
         let untaken = line.handed.remove(&self.ticket);
         self.queue.let_go(line, Vec::new());
         if let Some(wanted) = untaken
-            && wanted.backend.leave()
+            && wanted.backend.leave(wanted.trials.as_deref())
         {
             self.queue.freed(&wanted.backend);
         }
@@ -202,7 +204,9 @@ mod tests {
 
     fn wants(backends: &[&Arc<Backend>], max: usize) -> Vec<Wanted> {
         let backends = backends.iter().enumerate();
-        backends.map(|(index, it)| Wanted { backend: Arc::clone(it), index, max }).collect()
+        backends
+            .map(|(index, it)| Wanted { backend: Arc::clone(it), index, max, trials: None })
+            .collect()
     }
 
     fn polled(waiting: &mut Waiting) -> Poll<usize> {
@@ -210,7 +214,7 @@ mod tests {
     }
 
     fn leave(queue: &Queue, backend: &Backend) {
-        if backend.leave() {
+        if backend.leave(None) {
             queue.freed(backend);
         }
     }
@@ -234,7 +238,7 @@ mod tests {
         assert_eq!((a.in_flight(), b.in_flight()), (1, 1));
         drop((first, second, third));
         assert_eq!((a.in_flight(), b.in_flight()), (1, 1), "what was taken is not given back");
-        assert!(!a.leave() && !b.leave(), "nobody waits any more");
+        assert!(!a.leave(None) && !b.leave(None), "nobody waits any more");
     }
 
     #[test]
@@ -314,7 +318,7 @@ mod tests {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 let mut served = HashSet::new();
                 for turn in 0..TURNS {
-                    let free = backends.iter().position(|it| it.try_enter(MAX));
+                    let free = backends.iter().position(|it| it.try_enter(MAX, None));
                     let index = match free.filter(|_| queue.length() == 0) {
                         Some(index) => index,
                         None => {
@@ -346,6 +350,6 @@ mod tests {
         let served = all.recv_timeout(Duration::from_secs(60)).expect("nobody waits for ever");
         assert!(served > TURNS);
         assert_eq!((backends[0].in_flight(), backends[1].in_flight(), queue.length()), (0, 0, 0));
-        assert!(!backends.iter().any(|it| it.try_enter(1) && it.leave()), "nobody waits");
+        assert!(!backends.iter().any(|it| it.try_enter(1, None) && it.leave(None)), "nobody waits");
     }
 }

@@ -3,6 +3,7 @@
 
 mod backend_tls;
 mod balance;
+mod breaker;
 mod breaks;
 mod demo;
 mod forwarding;

@@ -4,8 +4,8 @@ use super::{Changes, or_none};
 use crate::{
     config::{
         model::{
-            Backend, Certificate, Hash, HashKey, Health, HostHeader, HttpProbe, Passive, Pool,
-            PoolTimeouts, PoolTls, ProbeKind, Queue, ReleaseSource, Retry, Trust,
+            Backend, Breaker, Certificate, Hash, HashKey, Health, HostHeader, HttpProbe, Passive,
+            Pool, PoolTimeouts, PoolTls, ProbeKind, Queue, ReleaseSource, Retry, Trust,
         },
         words::Words,
     },
@@ -30,6 +30,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         on_skew,
         on_skew_min,
         protocol,
+        breaker: old_breaker,
     } = old;
     changes.value("balance", balance.word(), new.balance.word());
     changes.value(
@@ -54,6 +55,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
     changes.value("max_idle", max_idle, new.max_idle);
     changes.value("host_header", host_header(old_host_header), host_header(&new.host_header));
     queue(changes, old_queue, &new.queue);
+    breaker(changes, old_breaker.as_ref(), new.breaker.as_ref());
     changes.value("on_skew", on_skew.word(), new.on_skew.word());
     changes.value("on_skew_min", share_text(*on_skew_min), share_text(new.on_skew_min));
     changes.value("protocol", protocol.word(), new.protocol.word());
@@ -182,6 +184,23 @@ fn queue(changes: &mut Changes, old: &Queue, new: &Queue) {
     let Queue { max, timeout } = *old;
     changes.value("queue max", max, new.max);
     changes.duration("queue timeout", timeout, new.timeout);
+}
+
+fn breaker(changes: &mut Changes, old: Option<&Breaker>, new: Option<&Breaker>) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (None, Some(_)) => return changes.note("breaker added"),
+        (Some(_), None) => return changes.note("breaker removed"),
+        (Some(old), Some(new)) => (old, new),
+    };
+    let Breaker { failures, window, min_requests, open, longest, trials, max_open } = *old;
+    changes.value("breaker failures", share_text(failures), share_text(new.failures));
+    changes.duration("breaker window", window, new.window);
+    changes.value("breaker min_requests", min_requests, new.min_requests);
+    changes.duration("breaker open", open, new.open);
+    changes.duration("breaker longest", longest, new.longest);
+    changes.value("breaker trials", trials, new.trials);
+    changes.value("breaker max_open", share_text(max_open), share_text(new.max_open));
 }
 
 fn host_header(header: &HostHeader) -> &str {
