@@ -435,3 +435,52 @@ fn a_probe_that_takes_too_long_has_failed() {
     wait_until(DEADLINE, "more probes than one", || origin.connections() > 3);
     wait_until(DEADLINE, "their connections to close", || origin.open_connections() <= 1);
 }
+
+/// Speaks HTTP/2 with prior knowledge, and nothing else.
+const H2_BACKEND: &str = r#"
+    workers = 1
+    [listener.web]
+    bind = ["$web"]
+    protocols = ["h2"]
+    [[route]]
+    respond = { status = 200, body = "served over HTTP/2" }
+    response_headers = { set = { X-Release = "1.4.2" } }
+    [[route]]
+    exact = "/sick"
+    respond = { status = 503, body = "sick" }
+"#;
+
+#[test]
+fn a_backend_that_speaks_http2_is_asked_in_http2() {
+    let backend = Setup::of(H2_BACKEND).start();
+    for (probe, up) in [
+        ("path = \"/healthz\"", true),
+        ("path = \"/healthz\", method = \"HEAD\"", true),
+        ("path = \"/healthz\", text = \"over HTTP/2\"", true),
+        ("path = \"/healthz\", text = \"over HTTP/3\"", false),
+        ("path = \"/healthz\", release = { header = \"X-Release\" }", true),
+        ("path = \"/sick\"", false),
+    ] {
+        let keys = format!(
+            "backends = [\"$backend\"]\nprotocol = \"h2\"\nhealth = {{ {probe}, fall = 1 }}"
+        );
+        let setup = Setup::of(&config(&keys)).with("backend", backend.address("web"));
+        let daemon = setup.start();
+        assert_eq!(daemon.metric(UP, &[]) == 1.0, up, "{probe}");
+        let answer = get(daemon.address("web"), "/");
+        assert_eq!(answer.status == 200, up, "{probe}: {answer:?}");
+        let known = daemon.metrics().has("equipoise_backend_release_info", &[("release", "1.4.2")]);
+        assert_eq!(known, probe.contains("release"));
+    }
+}
+
+#[test]
+fn another_port_of_a_backend_that_speaks_http2_is_asked_in_http1() {
+    let backend = Setup::of(H2_BACKEND).start();
+    let probed = Mood::well().origin();
+    let keys = "backends = [\"$backend\"]\nprotocol = \"h2\"\nhealth = { path = \"/healthz\", port = $port }";
+    let setup = Setup::of(&config(keys)).with("backend", backend.address("web"));
+    let daemon = setup.with("port", probed.address().port()).start();
+    assert_eq!(get(daemon.address("web"), "/").text(), "served over HTTP/2");
+    assert_eq!(probed.violations(), Vec::<String>::new());
+}

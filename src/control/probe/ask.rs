@@ -12,9 +12,12 @@ use tokio::{
 };
 
 use crate::{
-    config::{Health, HttpProbe, ProbeKind, ProbeMethod},
-    control::probe::answer::{self, End, MAX_ANSWER, Reading},
-    net::stream::Stream,
+    config::{Health, HttpProbe, ProbeKind, Words},
+    control::probe::{
+        answer::{self, End, MAX_ANSWER, Reading},
+        h2,
+    },
+    net::{stream::Stream, tls::Alpn},
     pool::{
         dial::{Dial, DialError, dial},
         health::ProbeResult,
@@ -22,6 +25,11 @@ use crate::{
     },
     units::duration_text,
 };
+
+/// What a probe that passed found: in words, and of the release.
+pub type Asked = (String, Reported);
+
+pub const USER_AGENT: &str = concat!("equipoise-probe/", env!("CARGO_PKG_VERSION"));
 
 /// Asks as `health` says, over a connection as `how` says.
 pub async fn probe(health: &Health, how: &Dial<'_>) -> ProbeResult {
@@ -33,7 +41,13 @@ pub async fn probe(health: &Health, how: &Dial<'_>) -> ProbeResult {
                 let connected = |_| ("connected".to_owned(), Reported::NotAsked);
                 connect(how).await.map(connected)
             }
-            ProbeKind::Http(probe) => http(probe, how, &mut bytes).await,
+            ProbeKind::Http(probe) => {
+                let stream = connect(how).await?;
+                match how.alpn {
+                    Alpn::Http2 => h2::ask(probe, how, stream, &mut bytes).await,
+                    Alpn::Http1 | Alpn::Silent => http(probe, how, stream, &mut bytes).await,
+                }
+            }
         }
     };
     let late = || Err(format!("no answer within {}", duration_text(health.timeout)));
@@ -48,7 +62,7 @@ pub async fn probe(health: &Health, how: &Dial<'_>) -> ProbeResult {
 
 /// An answer that broke off in the body, which was waited for only because of the release: what has
 /// come passes, so that a probe that reads a release fails where any other would, and nowhere else.
-fn broken_off(kind: &ProbeKind, bytes: &[u8]) -> Option<(String, Reported)> {
+fn broken_off(kind: &ProbeKind, bytes: &[u8]) -> Option<Asked> {
     let ProbeKind::Http(probe) = kind else {
         return None;
     };
@@ -77,9 +91,9 @@ async fn connect(how: &Dial<'_>) -> Result<Stream, String> {
 async fn http(
     probe: &HttpProbe,
     how: &Dial<'_>,
+    mut stream: Stream,
     bytes: &mut Vec<u8>,
-) -> Result<(String, Reported), String> {
-    let mut stream = connect(how).await?;
+) -> Result<Asked, String> {
     let request = request(probe, how.backend.address());
     stream.write_all(request.as_bytes()).await.map_err(|error| words(&error))?;
     stream.flush().await.map_err(|error| words(&error))?;
@@ -101,21 +115,24 @@ async fn http(
 }
 
 fn request(probe: &HttpProbe, address: SocketAddr) -> String {
-    let method = match probe.method {
-        ProbeMethod::Get => "GET",
-        ProbeMethod::Head => "HEAD",
-        ProbeMethod::Options => "OPTIONS",
-    };
-    let host = probe.host.clone().unwrap_or_else(|| address.to_string());
-    let (path, version) = (&probe.path, env!("CARGO_PKG_VERSION"));
+    let (method, path, host) = (method(probe), &probe.path, authority(probe, address));
     format!(
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: equipoise-probe/{version}\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\n\
          Accept: */*\r\nConnection: close\r\n\r\n"
     )
 }
 
+pub(super) fn method(probe: &HttpProbe) -> &'static str {
+    probe.method.word()
+}
+
+/// Whom it asks for.
+pub(super) fn authority(probe: &HttpProbe, address: SocketAddr) -> String {
+    probe.host.clone().unwrap_or_else(|| address.to_string())
+}
+
 /// What people call it, without the number of the error.
-fn words(error: &io::Error) -> String {
+pub(super) fn words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
@@ -142,7 +159,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::Start,
+        config::{ProbeMethod, Start},
         net::tls::Alpn,
         observe::metrics::Metrics,
         pool::backend::{Backend, Key},

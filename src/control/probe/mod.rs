@@ -1,11 +1,13 @@
 //! Active probes: one task a backend, on the control thread.
 //!
 //! - `ask`: one probe on the wire.
+//! - `h2`: the same over HTTP/2.
 //! - `answer`: what an HTTP answer means; pure.
 //! - `release`: which release it names; pure.
 
 mod answer;
 mod ask;
+mod h2;
 mod release;
 
 use std::{
@@ -21,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    config,
+    config::{self, Protocol},
     net::tls::{Alpn, ClientTls},
     pool::{
         backend::{Backend, Key},
@@ -61,13 +63,15 @@ pub struct Probes {
 struct Running {
     task: u64,
     health: config::Health,
+    protocol: Protocol,
     tls: Option<Arc<ClientTls>>,
     handle: AbortHandle,
 }
 
 impl Running {
     fn asks_as(&self, health: &config::Health, pool: &Pool) -> bool {
-        self.health == *health && pool.speaks(self.tls.as_ref())
+        let same = self.health == *health && self.protocol == pool.config.protocol;
+        same && pool.speaks(self.tls.as_ref())
     }
 }
 
@@ -122,6 +126,7 @@ impl Probes {
         let probing = Probing {
             backend: backend.clone(),
             health: health.clone(),
+            protocol: pool.config.protocol,
             tls: pool.tls.clone(),
             task: self.next_task,
             slots: self.slots.clone(),
@@ -130,7 +135,8 @@ impl Probes {
         };
         let handle = tokio::spawn(probing.run(delay)).abort_handle();
         let (health, tls) = (health.clone(), pool.tls.clone());
-        let running = Running { task: self.next_task, health, tls, handle };
+        let protocol = pool.config.protocol;
+        let running = Running { task: self.next_task, health, protocol, tls, handle };
         self.running.insert(backend.key().clone(), running);
     }
 }
@@ -139,6 +145,7 @@ impl Probes {
 struct Probing {
     backend: Arc<Backend>,
     health: config::Health,
+    protocol: Protocol,
     tls: Option<Arc<ClientTls>>,
     task: u64,
     slots: Arc<Semaphore>,
@@ -167,14 +174,19 @@ impl Probing {
         }
     }
 
-    /// As requests are sent, but to the port that is probed.
+    /// As requests are sent; another port that is probed is a server of its own, which is asked over
+    /// HTTP/1.1.
     fn dial(&self) -> Dial<'_> {
         let mut address = self.backend.address();
         if let Some(port) = self.health.port {
             address.set_port(port);
         }
+        let alpn = match (self.protocol, self.health.port) {
+            (Protocol::H2, None) => Alpn::Http2,
+            (Protocol::H2, Some(_)) | (Protocol::Http1, _) => Alpn::Http1,
+        };
         let (tls, metrics_slot) = (self.tls.as_deref(), self.metrics_slot);
-        Dial { backend: &self.backend, address, tls, alpn: Alpn::Http1, metrics_slot }
+        Dial { backend: &self.backend, address, tls, alpn, metrics_slot }
     }
 
     fn count(&self, result: &ProbeResult) {
