@@ -11,6 +11,7 @@ use crate::{
         rewrite::Rewrite,
         route::{Route, Router, Rules, Target},
         site::{Site, hsts_value},
+        split::Split,
     },
     net::{
         listen::Sockets,
@@ -157,6 +158,10 @@ fn router(config: &Config, listener: &config::Listener, metrics: &Metrics) -> Ro
     for route in open.chain(named) {
         let target = match &route.action {
             Action::Pool(name) => Target::Pool(pool_index(config, name)),
+            Action::Split(shares) => {
+                let share = |share: &config::Share| (share.weight, pool_index(config, &share.pool));
+                Target::Split(Split::new(shares.iter().map(share)))
+            }
             Action::Redirect(redirect) => Target::Redirect(redirect.clone()),
             Action::Respond(respond) => Target::Respond(respond.clone()),
         };

@@ -2,13 +2,14 @@
 //!
 //! - `model` what a configuration means; `default`, `words` its defaults and its words
 //! - `reader` tables and fields with their places; `value`, `name`, `network` what stands in them
-//! - `top`, `listener`, `tls`, `route`, `pool`, `hash`, `health` a table each; `conditions`,
-//!   `rewrite`, `redirect`, `header_rules` parts of a route; `template` a text with variables;
+//! - `top`, `listener`, `tls`, `route`, `pool`, `hash`, `health` a table each; `action`,
+//!   `conditions`, `rewrite`, `redirect`, `header_rules` parts of a route; `template` a text with variables;
 //!   `whole` how they fit together
 //! - `pool_tls` a pool's TLS, as `tls` is a listener's
 //! - `diagnostic`, `excerpt`, `suggest` how an error is told
 //! - `diff`, `notes` two configurations compared, one looked at
 
+mod action;
 mod breaker;
 mod conditions;
 mod default;
@@ -131,7 +132,7 @@ static SHAPES: &[&Shape] = &[
     &tls::HSTS,
     &route::ROUTE,
     &redirect::REDIRECT,
-    &route::RESPOND,
+    &action::RESPOND,
     &header_rules::REQUEST_HEADERS,
     &header_rules::RESPONSE_HEADERS,
     &pool::POOL,

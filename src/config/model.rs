@@ -167,8 +167,30 @@ impl fmt::Display for PathMatch {
 pub enum Action {
     /// The name of a pool that exists.
     Pool(Arc<str>),
+    /// Each request goes to one of them, at random by weight; at least one has a weight above 0.
+    Split(Vec<Share>),
     Redirect(Redirect),
     Respond(Respond),
+}
+
+impl Action {
+    /// The pools that requests are forwarded to.
+    pub fn pools(&self) -> Vec<&Arc<str>> {
+        match self {
+            Action::Pool(pool) => vec![pool],
+            Action::Split(shares) => shares.iter().map(|share| &share.pool).collect(),
+            Action::Redirect(_) | Action::Respond(_) => Vec::new(),
+        }
+    }
+}
+
+/// One pool of a split.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Share {
+    /// The name of a pool that exists.
+    pub pool: Arc<str>,
+    /// 0 to 1,000,000; its share is this over the sum of all.
+    pub weight: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -35,7 +35,7 @@ fn of_listener(config: &Config, listener: &Listener) -> Vec<String> {
 fn of_pool(config: &Config, pool: &Pool) -> Vec<String> {
     let mut notes = Vec::new();
     let mut note = |text: &str| notes.push(format!("pool {}: {text}", pool.name));
-    let leads_here = |action: &Action| matches!(action, Action::Pool(name) if *name == pool.name);
+    let leads_here = |action: &Action| action.pools().contains(&&pool.name);
     if !config.routes.iter().any(|route| leads_here(&route.action)) {
         note("no route leads to it");
     }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::{
+    action::{self, WrittenAction},
     conditions::{self, Conditions},
     diagnostic::{Diagnostic, Place},
     header_rules::{self, HeaderRules},
-    model::{Action, HostMatch, PathMatch, Respond, Route},
+    model::{Action, HostMatch, PathMatch, Route},
     name,
     reader::{Field, Shape, Table},
-    redirect, rewrite,
+    rewrite,
 };
 
 pub(super) static ROUTE: Shape = Shape {
@@ -29,30 +30,24 @@ pub(super) static ROUTE: Shape = Shape {
         "request_headers",
         "response_headers",
         "pool",
+        "split",
         "redirect",
         "respond",
     ],
 };
-
-pub(super) static RESPOND: Shape =
-    Shape { name: "`respond` of [[route]]", keys: &["status", "body", "content_type"] };
-
-/// A longer body is a file, not an answer in a configuration.
-const LONGEST_BODY: usize = 64 << 10;
 
 /// A route as far as it could be read, and the places that only the whole file can judge.
 pub(super) struct WrittenRoute {
     pub place: Place,
     pub name: Option<(Arc<str>, Place)>,
     pub listener: Option<(Arc<str>, Place)>,
-    pub pool: Option<(Arc<str>, Place)>,
+    /// Those that it leads to.
+    pub pools: Vec<(Arc<str>, Place)>,
     pub host: Option<HostMatch>,
     pub path: Option<PathMatch>,
     pub conditions: Option<Conditions>,
-    replace_prefix: Option<String>,
-    request_headers: HeaderRules,
-    response_headers: HeaderRules,
-    action: Option<Action>,
+    /// `None` where something could not be read, which has been told.
+    pub meant: Option<Route>,
 }
 
 impl WrittenRoute {
@@ -85,21 +80,6 @@ impl WrittenRoute {
         let conditions = self.conditions.as_ref()?.label();
         Some((default_name(listener, host, path) + &conditions).into())
     }
-
-    /// `None` where something could not be read, which has been told.
-    pub fn meant(&self) -> Option<Route> {
-        Some(Route {
-            name: self.label()?,
-            listener: self.listener.as_ref().map(|(name, _)| name.clone()),
-            host: self.host.clone()?,
-            path: self.path.clone()?,
-            conditions: self.conditions.clone()?,
-            replace_prefix: self.replace_prefix.clone(),
-            request_headers: self.request_headers.clone(),
-            response_headers: self.response_headers.clone(),
-            action: self.action.clone()?,
-        })
-    }
 }
 
 /// Made of the route alone, so that a label doesn't change when another route comes or goes.
@@ -113,20 +93,35 @@ fn default_name(listener: Option<&str>, host: &HostMatch, path: &PathMatch) -> S
 
 pub(super) fn read(field: &Field<'_>) -> Option<WrittenRoute> {
     let table = field.table(&ROUTE)?;
-    let (action, pool) = action(&table);
-    let path = path(&table);
-    Some(WrittenRoute {
+    let WrittenAction { action, pools } = action::read(&table);
+    let mut written = WrittenRoute {
         place: table.place(),
         name: table.field("name").and_then(|field| named(&field)),
         listener: table.field("listener").and_then(|field| reference(&field)),
-        pool,
+        pools,
         host: host(&table),
-        replace_prefix: rewrite::read(&table, path.as_ref()),
-        path,
+        path: path(&table),
         conditions: conditions::read(&table),
-        request_headers: request_headers(&table),
-        response_headers: header_rules::of_responses(&table),
-        action,
+        meant: None,
+    };
+    written.meant = meant(&table, &written, action);
+    Some(written)
+}
+
+fn meant(table: &Table<'_>, written: &WrittenRoute, action: Option<Action>) -> Option<Route> {
+    let replace_prefix = rewrite::read(table, written.path.as_ref());
+    let request_headers = request_headers(table);
+    let response_headers = header_rules::of_responses(table);
+    Some(Route {
+        name: written.label()?,
+        listener: written.listener.as_ref().map(|(name, _)| name.clone()),
+        host: written.host.clone()?,
+        path: written.path.clone()?,
+        conditions: written.conditions.clone()?,
+        replace_prefix,
+        request_headers,
+        response_headers,
+        action: action?,
     })
 }
 
@@ -176,62 +171,4 @@ fn path(table: &Table<'_>) -> Option<PathMatch> {
             None
         }
     }
-}
-
-/// The one action, and the pool it names.
-fn action(table: &Table<'_>) -> (Option<Action>, Option<(Arc<str>, Place)>) {
-    let fields = ["pool", "redirect", "respond"].map(|key| table.field(key));
-    let present: Vec<&Field<'_>> = fields.iter().flatten().collect();
-    match present.as_slice() {
-        [] => {
-            let help =
-                r#"expected one of pool = "NAME", redirect = "URL" or respond = { status = 404 }"#;
-            let message = "a route without an action";
-            let diagnostic = Diagnostic::at(table.place(), message).help(help);
-            table.findings().missing(diagnostic);
-        }
-        [_] => {}
-        [first, second, ..] => {
-            let message = format!("a route with two actions, `{}` and `{}`", first.key, second.key);
-            let help = "keep one: a route does one thing";
-            table.findings().add(Diagnostic::at(second.key_place, message).help(help));
-        }
-    }
-    let [pool, redirect_to, answer] = fields;
-    let pool = pool.and_then(|field| reference(&field));
-    let action = None
-        .or_else(|| Some(Action::Pool(pool.as_ref()?.0.clone())))
-        .or_else(|| redirect::read(redirect_to.as_ref()?).map(Action::Redirect))
-        .or_else(|| respond(answer.as_ref()?).map(Action::Respond));
-    (action, pool)
-}
-
-fn respond(field: &Field<'_>) -> Option<Respond> {
-    let table = field.table(&RESPOND)?;
-    let body = match table.field("body") {
-        None => Some(""),
-        Some(field) => field.text().and_then(|text| field.judge(short_enough(text))),
-    };
-    let content_type = match table.field("content_type") {
-        None => Some("text/plain; charset=utf-8"),
-        Some(field) => field.text().and_then(|text| field.judge(media_type(text))),
-    };
-    let status = table.required("status", "expected the status to answer with: status = 503")?;
-    let code = status.integer(200..=599)?;
-    if matches!(code, 204 | 205 | 304) && body.is_some_and(|body| !body.is_empty()) {
-        status.fail(format!("an answer with status {code} has no body"), "remove `body`");
-    }
-    Some(Respond { status: code, body: body?.to_owned(), content_type: content_type?.to_owned() })
-}
-
-fn short_enough(text: &str) -> Result<&str, String> {
-    let expected = || "expected at most 64KiB".to_owned();
-    (text.len() <= LONGEST_BODY).then_some(text).ok_or_else(expected)
-}
-
-fn media_type(text: &str) -> Result<&str, String> {
-    let visible = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-    let valid = visible && text.contains('/') && text.trim() == text && text.len() <= 255;
-    let expected = || r#"expected a media type such as "application/json""#.to_owned();
-    valid.then_some(text).ok_or_else(expected)
 }

@@ -41,7 +41,7 @@ pub(super) fn read(top: &Table<'_>) -> Config {
         workers: top::workers(top),
         drain_timeout: top.duration("drain_timeout", A_WAIT, Duration::from_secs(30)),
         listeners: listeners.into_iter().map(|written| written.listener).collect(),
-        routes: routes.iter().filter_map(WrittenRoute::meant).collect(),
+        routes: routes.iter().filter_map(|written| written.meant.clone()).collect(),
         pools: pool_fields.iter().filter_map(pool::read).collect(),
         access_log: top::access_log(top),
         metrics: metrics.map(|(bind, _)| Metrics { bind }),
@@ -161,7 +161,7 @@ fn listeners_of_routes(
 
 fn pools_of_routes(findings: &Findings<'_>, routes: &[WrittenRoute], written: &[Field<'_>]) {
     let names: HashSet<&str> = written.iter().map(|field| field.key).collect();
-    for (name, place) in routes.iter().filter_map(|route| route.pool.as_ref()) {
+    for (name, place) in routes.iter().flat_map(|route| &route.pools) {
         if !names.contains(name.as_ref()) {
             findings.missing(unknown("pool", name, *place, &names));
         }

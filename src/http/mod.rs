@@ -3,7 +3,7 @@
 //! Read `connection` (a request after the other), then `proxy` (the story of one) and
 //! `attempt` (one try at one backend). What decides is
 //! pure: `refusal` (the table of what is not let in), `target`, `route`, `conditions`, `rewrite`,
-//! `variables`, `key`, `header_rules`, `headers`, `answers`.
+//! `split`, `variables`, `key`, `header_rules`, `headers`, `answers`.
 //! `site` and `door` are what a listener serves, `local` what a worker lends, `record` what is told
 //! when a request is over. `h1/` and `h2/` are the two versions on the wire; `downstream` and `upstream`
 //! are either at either end, `passage` and `exchange` what goes between them; `upgrade` is what
@@ -32,6 +32,7 @@ pub mod refusal;
 pub mod rewrite;
 pub mod route;
 pub mod site;
+pub mod split;
 pub mod target;
 mod transfer;
 pub mod upgrade;

@@ -158,25 +158,29 @@ async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Nex
         Err(refusal) => return refuse_last(exchange, record, refusal).await,
     };
     record.route = Some(found.route);
-    match &found.route.target {
+    let index = match &found.route.target {
         route::Target::Redirect(redirect) => {
             if target.authority.is_empty() && redirect.to.names(Variable::Host) {
                 return refuse_last(exchange, record, refusal::NO_HOST).await;
             }
             let answer = Answer::of_redirect(redirect, &exchange.values(&target, record));
-            give(exchange, record, &rules, &answer).await
+            return give(exchange, record, &rules, &answer).await;
         }
         route::Target::Respond(respond) => {
-            give(exchange, record, &rules, &Answer::of_respond(respond)).await
+            return give(exchange, record, &rules, &Answer::of_respond(respond)).await;
         }
-        route::Target::Pool(index) => {
-            let pool = &exchange.serving.pools[*index];
-            record.pool = Some(&pool.pool);
-            match found.forwarded(&target) {
-                Ok(target) => forward(exchange, record, pool, &rules, &target).await,
-                Err(refusal) => refuse_last(exchange, record, refusal).await,
-            }
+        route::Target::Pool(index) => *index,
+        route::Target::Split(split) => {
+            let available =
+                |index: usize| !exchange.serving.pools[index].pool.candidates.is_empty();
+            split.choose(available, |total| fastrand::u64(..total))
         }
+    };
+    let pool = &exchange.serving.pools[index];
+    record.pool = Some(&pool.pool);
+    match found.forwarded(&target) {
+        Ok(target) => forward(exchange, record, pool, &rules, &target).await,
+        Err(refusal) => refuse_last(exchange, record, refusal).await,
     }
 }
 

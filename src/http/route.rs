@@ -15,6 +15,7 @@ use crate::{
         conditions::{self, Asked, Verdict},
         header_rules::HeaderRules,
         rewrite::Rewrite,
+        split::Split,
     },
     observe::metrics::RouteMetrics,
 };
@@ -39,6 +40,7 @@ pub struct Rules {
 pub enum Target {
     /// An index into `Serving::pools`.
     Pool(usize),
+    Split(Split),
     Redirect(Redirect),
     Respond(Respond),
 }

@@ -4,6 +4,7 @@ mod header_rules;
 mod matches;
 mod redirects;
 mod rewrites;
+mod splits;
 
 use crate::harness::{Client, Origin, Setup, get};
 

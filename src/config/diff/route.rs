@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Changes, or_none};
 use crate::config::{
     conditions::Conditions,
-    model::{Action, Redirect, Respond, Route},
+    model::{Action, Redirect, Respond, Route, Share},
 };
 
 pub(super) fn compare(changes: &mut Changes, old: &Route, new: &Route) {
@@ -77,6 +77,10 @@ fn respond(changes: &mut Changes, old: &Respond, new: &Respond) {
 fn action(action: &Action) -> String {
     match action {
         Action::Pool(pool) => format!("pool {pool}"),
+        Action::Split(shares) => {
+            let share = |share: &Share| format!("{} {}", share.pool, share.weight);
+            format!("split {}", shares.iter().map(share).collect::<Vec<_>>().join(", "))
+        }
         Action::Redirect(Redirect { to, status }) => format!("redirect {status} {to}"),
         Action::Respond(Respond { status, .. }) => format!("respond {status}"),
     }

@@ -92,6 +92,20 @@ fn header_rules_that_can_not_be() {
 
 #[test]
 #[rustfmt::skip]
+fn splits_that_can_not_be() {
+    let route = |split: &str| format!("[[route]]\nsplit = {split}");
+    check(&[
+        (&route("{}"), "15:9", "a `split` that gives no pool a share", "{ app = 95, canary = 5 }"),
+        (&route("{ app = 0 }"), "15:9", "a `split` that gives no pool a share", "{ app = 95, canary = 5 }"),
+        (&route("{ app = 1, cnary = 1 }"), "15:20", "there is no pool `cnary`", "expected `app`"),
+        (&route("{ app = -1 }"), "15:17", "-1 is no value for `app`", "from 0 to 1000000"),
+        (&route("\"app\""), "15:9", "`app` is no value for `split`", "expected a table"),
+        (&route("{ app = 1 }\npool = \"app\""), "15:1", "a route with two actions, `pool` and `split`", "keep one"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
 fn rewrites_that_can_not_be() {
     let route = |keys: &str| format!("[[route]]\npool = \"app\"\n{keys}");
     let redirect = |keys: &str| format!("[[route]]\nredirect = \"/\"\n{keys}");
