@@ -143,18 +143,33 @@ fn site(
         trusted_proxies: listener.trusted_proxies.clone(),
         versions: listener.versions,
         limits: listener.limits,
+        most_body: most_body(config, listener),
         timeouts: listener.timeouts,
         router: router(config, listener, metrics),
         metrics: metrics.listener(&listener.name),
     }
 }
 
+/// What no route of a listener lets through is refused before a route is looked for.
+fn most_body(config: &Config, listener: &config::Listener) -> u64 {
+    let routes = routes_of(config, listener).filter_map(|route| route.bounds.max_body);
+    routes.fold(listener.limits.max_body, u64::max)
+}
+
+fn routes_of<'c>(
+    config: &'c Config,
+    listener: &'c config::Listener,
+) -> impl Iterator<Item = &'c config::Route> {
+    let takes =
+        |route: &&config::Route| route.listener.as_ref().is_none_or(|name| *name == listener.name);
+    config.routes.iter().filter(takes)
+}
+
 /// The routes of one listener: those that name none first, so that one that names it wins.
 fn router(config: &Config, listener: &config::Listener, metrics: &Metrics) -> Router {
     let mut router = Router::default();
-    let open = config.routes.iter().filter(|route| route.listener.is_none());
-    let named =
-        config.routes.iter().filter(|route| route.listener.as_ref() == Some(&listener.name));
+    let open = routes_of(config, listener).filter(|route| route.listener.is_none());
+    let named = routes_of(config, listener).filter(|route| route.listener.is_some());
     for route in open.chain(named) {
         let target = match &route.action {
             Action::Pool(name) => Target::Pool(pool_index(config, name)),
@@ -179,6 +194,7 @@ fn rules(route: &config::Route) -> Rules {
         rewrite: route.replace_prefix.as_ref().map(|to| Rewrite::new(&route.path, to)),
         request_headers: HeaderRules::new(&route.request_headers),
         response_headers: HeaderRules::new(&route.response_headers),
+        bounds: route.bounds,
     }
 }
 

@@ -50,6 +50,9 @@ pub(super) static TIMEOUTS: Shape =
 pub(super) const A_WAIT: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
 
+/// Bounds of a body's limit.
+pub(super) const MOST_BODY: RangeInclusive<u64> = 0..=1 << 50;
+
 const HTTPS_PORT: u16 = 443;
 
 /// A listener, and the places that only the whole file can judge.
@@ -188,7 +191,7 @@ fn limits(listener: &Table<'_>) -> Limits {
         max_header: bytes(&table, "max_header", 64..=64 << 10, max_header),
         max_headers_size: bytes(&table, "max_headers_size", 256..=1 << 20, max_headers_size),
         max_headers: table.integer("max_headers", 1..=256, max_headers),
-        max_body: table.size("max_body", 0..=1 << 50, max_body),
+        max_body: table.size("max_body", MOST_BODY, max_body),
         max_requests: table.integer("max_requests", 1..=1_000_000_000, max_requests),
         max_streams: table.integer("max_streams", 1..=65_536, max_streams),
         max_control_frames: table.integer("max_control_frames", 1..=1_000_000, max_control_frames),

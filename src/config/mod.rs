@@ -2,14 +2,16 @@
 //!
 //! - `model` what a configuration means; `default`, `words` its defaults and its words
 //! - `reader` tables and fields with their places; `value`, `name`, `network` what stands in them
-//! - `top`, `listener`, `tls`, `route`, `pool`, `hash`, `health` a table each; `action`,
-//!   `conditions`, `rewrite`, `redirect`, `header_rules` parts of a route; `template` a text with variables;
-//!   `whole` how they fit together
+//! - `top`, `listener`, `tls`, `route`, `pool`, `hash`, `health` a table each; `whole` how they fit
+//!   together
+//! - `action`, `bounds`, `conditions`, `header_rules`, `redirect`, `rewrite` parts of a route;
+//!   `template` a text with variables
 //! - `pool_tls` a pool's TLS, as `tls` is a listener's
 //! - `diagnostic`, `excerpt`, `suggest` how an error is told
 //! - `diff`, `notes` two configurations compared, one looked at
 
 mod action;
+mod bounds;
 mod breaker;
 mod conditions;
 mod default;
@@ -48,6 +50,7 @@ use std::{
 
 use toml::de::DeTable;
 
+pub use bounds::RouteBounds;
 pub use conditions::{Condition, Conditions, Wanted};
 pub use diagnostic::{Diagnostic, Errors, Place, Source};
 pub use diff::{Change, diff};
@@ -133,6 +136,8 @@ static SHAPES: &[&Shape] = &[
     &route::ROUTE,
     &redirect::REDIRECT,
     &action::RESPOND,
+    &bounds::LIMITS,
+    &bounds::TIMEOUTS,
     &header_rules::REQUEST_HEADERS,
     &header_rules::RESPONSE_HEADERS,
     &pool::POOL,

@@ -12,7 +12,8 @@ pub use bounds::*;
 pub use tls::*;
 
 use crate::config::{
-    conditions::Conditions, header_rules::HeaderRules, network::Network, template::Template,
+    bounds::RouteBounds, conditions::Conditions, header_rules::HeaderRules, network::Network,
+    template::Template,
 };
 
 /// One whole file, as meant.
@@ -123,6 +124,7 @@ pub struct Route {
     pub request_headers: HeaderRules,
     /// Changed in every answer, our own included.
     pub response_headers: HeaderRules,
+    pub bounds: RouteBounds,
     pub action: Action,
 }
 

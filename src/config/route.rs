@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     action::{self, WrittenAction},
+    bounds,
     conditions::{self, Conditions},
     diagnostic::{Diagnostic, Place},
     header_rules::{self, HeaderRules},
@@ -29,6 +30,8 @@ pub(super) static ROUTE: Shape = Shape {
         "replace_prefix",
         "request_headers",
         "response_headers",
+        "limits",
+        "timeouts",
         "pool",
         "split",
         "redirect",
@@ -112,6 +115,7 @@ fn meant(table: &Table<'_>, written: &WrittenRoute, action: Option<Action>) -> O
     let replace_prefix = rewrite::read(table, written.path.as_ref());
     let request_headers = request_headers(table);
     let response_headers = header_rules::of_responses(table);
+    let bounds = bounds::read(table);
     Some(Route {
         name: written.label()?,
         listener: written.listener.as_ref().map(|(name, _)| name.clone()),
@@ -121,6 +125,7 @@ fn meant(table: &Table<'_>, written: &WrittenRoute, action: Option<Action>) -> O
         replace_prefix,
         request_headers,
         response_headers,
+        bounds,
         action: action?,
     })
 }

@@ -170,7 +170,7 @@ impl<'a> Attempt<'_, 'a> {
                 Upload::in_hand(Passage::of_request_at_hand(head, body, client, upstream))
             }
             Content::Streamed => {
-                let limit = self.exchange.serving.site.limits.max_body;
+                let limit = self.bounds.max_body;
                 let framing = self.rules.framing;
                 Upload::streamed(Passage::of_request(head, framing, limit, client, upstream))
             }

@@ -52,7 +52,7 @@ struct Progress {
     at: Instant,
 }
 
-/// The times that bound an exchange.
+/// What bounds an exchange.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub upstream: PoolTimeouts,
@@ -60,6 +60,8 @@ pub struct Bounds {
     pub client_idle: Duration,
     /// When the request's head had come.
     pub begun: Instant,
+    /// Bytes of the request's body.
+    pub max_body: u64,
 }
 
 /// Why no answer came.

@@ -126,7 +126,7 @@ pub async fn serve(
 /// Answers one request, of which the head has been read.
 async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Next {
     let site = &exchange.serving.site;
-    let rules = match rules::of_request(exchange.request, site.limits.max_body) {
+    let rules = match rules::of_request(exchange.request, site.most_body) {
         Ok(rules) => rules,
         Err(refusal) => return refuse_last(exchange, record, refusal).await,
     };
@@ -158,6 +158,10 @@ async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Nex
         Err(refusal) => return refuse_last(exchange, record, refusal).await,
     };
     record.route = Some(found.route);
+    let max_body = found.route.rules.bounds.max_body.unwrap_or(site.limits.max_body);
+    if matches!(rules.framing, Framing::Length(length) if length > max_body) {
+        return refuse_last(exchange, record, refusal::BODY_TOO_LARGE).await;
+    }
     let index = match &found.route.target {
         route::Target::Redirect(redirect) => {
             if target.authority.is_empty() && redirect.to.names(Variable::Host) {
@@ -247,11 +251,7 @@ async fn forward<'a>(
     rules: &RequestRules,
     target: &Target<'_>,
 ) -> Next {
-    let bounds = Bounds {
-        upstream: pool.pool.config.timeouts,
-        client_idle: exchange.serving.site.timeouts.body_idle,
-        begun: record.begun,
-    };
+    let bounds = bounds(exchange, record, pool);
     if exchange.request.version == Version::Http2
         && upgrade::asked(exchange.request, rules.framing).is_some()
         && !upgrade::is_possible(pool.pool.config.protocol)
@@ -302,6 +302,18 @@ async fn forward<'a>(
                 }
             }
         }
+    }
+}
+
+/// The route's bounds, where it has any, then the listener's and the pool's.
+fn bounds(exchange: &Exchange<'_>, record: &Record<'_>, pool: &LocalPool) -> Bounds {
+    let site = &exchange.serving.site;
+    let own = record.route.map(|route| route.rules.bounds).unwrap_or_default();
+    Bounds {
+        upstream: own.timeouts(pool.pool.config.timeouts),
+        client_idle: site.timeouts.body_idle,
+        begun: record.begun,
+        max_body: own.max_body.unwrap_or(site.limits.max_body),
     }
 }
 

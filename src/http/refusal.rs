@@ -128,7 +128,7 @@ table! {
     UPSTREAM_REFUSES_OURS = UpstreamHandshake "the backend wants a certificate of ours, or another one";
     UPSTREAM_HANDSHAKE = UpstreamHandshake "the TLS handshake with the backend failed";
     FIRST_BYTE_TIMEOUT = FirstByteTimeout "the backend did not begin to answer within the first_byte timeout";
-    REQUEST_TIMEOUT = RequestTimeout "the exchange took longer than the pool's whole timeout";
+    REQUEST_TIMEOUT = RequestTimeout "the exchange took longer than the whole timeout";
     UPSTREAM_STALLED = FirstByteTimeout "the backend took no byte of the request for longer than the idle timeout";
     UPSTREAM_RESET = UpstreamReset "the backend closed the connection before it answered";
     BAD_RESPONSE = BadResponse "the backend's answer is malformed";

@@ -10,7 +10,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    config::{Conditions, HostMatch, PathMatch, Redirect, Respond},
+    config::{Conditions, HostMatch, PathMatch, Redirect, Respond, RouteBounds},
     http::{
         conditions::{self, Asked, Verdict},
         header_rules::HeaderRules,
@@ -34,6 +34,7 @@ pub struct Rules {
     pub rewrite: Option<Rewrite>,
     pub request_headers: Option<HeaderRules>,
     pub response_headers: Option<HeaderRules>,
+    pub bounds: RouteBounds,
 }
 
 /// What becomes of a request.

@@ -23,6 +23,8 @@ pub struct Site {
     /// What clients may speak.
     pub versions: Versions,
     pub limits: Limits,
+    /// The largest body that the listener or any of its routes lets through.
+    pub most_body: u64,
     pub timeouts: ListenerTimeouts,
     pub router: Router,
     pub metrics: Arc<ListenerMetrics>,

@@ -1,5 +1,6 @@
 //! Which requests go where.
 
+mod bounds;
 mod header_rules;
 mod matches;
 mod redirects;

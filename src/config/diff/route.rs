@@ -1,11 +1,15 @@
 //! What changes at one route.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Changes, or_none};
-use crate::config::{
-    conditions::Conditions,
-    model::{Action, Redirect, Respond, Route, Share},
+use crate::{
+    config::{
+        bounds::RouteBounds,
+        conditions::Conditions,
+        model::{Action, Redirect, Respond, Route, Share},
+    },
+    units::{duration_text, size_text},
 };
 
 pub(super) fn compare(changes: &mut Changes, old: &Route, new: &Route) {
@@ -18,6 +22,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Route, new: &Route) {
         replace_prefix,
         request_headers,
         response_headers,
+        bounds: old_bounds,
         action: old_action,
     } = old;
     let any = |listener: &Option<Arc<str>>| match listener {
@@ -39,6 +44,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Route, new: &Route) {
             changes.note(format!("{what} changed"));
         }
     }
+    bounds(changes, old_bounds, &new.bounds);
     match (old_action, &new.action) {
         (Action::Pool(old), Action::Pool(new)) => changes.value("pool", old, new),
         (Action::Respond(old), Action::Respond(new)) => respond(changes, old, new),
@@ -63,6 +69,16 @@ fn conditions(changes: &mut Changes, old: &Conditions, new: &Conditions) {
             changes.note(format!("{what} to match changed"));
         }
     }
+}
+
+fn bounds(changes: &mut Changes, old: &RouteBounds, new: &RouteBounds) {
+    let RouteBounds { max_body, first_byte, idle, whole } = *old;
+    let of_listener = |size: Option<u64>| size.map_or("the listener's".to_owned(), size_text);
+    changes.value("max_body", of_listener(max_body), of_listener(new.max_body));
+    let of_pool = |wait: Option<Duration>| wait.map_or("the pool's".to_owned(), duration_text);
+    changes.value("timeout first_byte", of_pool(first_byte), of_pool(new.first_byte));
+    changes.value("timeout idle", of_pool(idle), of_pool(new.idle));
+    changes.value("timeout whole", of_pool(whole), of_pool(new.whole));
 }
 
 fn respond(changes: &mut Changes, old: &Respond, new: &Respond) {

@@ -106,6 +106,19 @@ fn splits_that_can_not_be() {
 
 #[test]
 #[rustfmt::skip]
+fn bounds_that_can_not_be() {
+    let route = |keys: &str| format!("[[route]]\npool = \"app\"\n{keys}");
+    check(&[
+        (&route("limits = { max_body = 5 }"), "16:23", "5 is no value for `max_body`", "\"10MiB\""),
+        (&route("limits = { max_headers = 5 }"), "16:12", "unknown key `max_headers` in `limits` of [[route]]", ""),
+        (&route("timeouts = { connect = \"1s\" }"), "16:14", "unknown key `connect` in `timeouts` of [[route]]", ""),
+        (&route("timeouts = { whole = \"0s\" }"), "16:22", "`0s` is no value for `whole`", "from \"1ms\""),
+        ("[[route]]\nredirect = \"/\"\ntimeouts = {}", "16:1", "`timeouts` on a route that forwards nothing", "remove it"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
 fn rewrites_that_can_not_be() {
     let route = |keys: &str| format!("[[route]]\npool = \"app\"\n{keys}");
     let redirect = |keys: &str| format!("[[route]]\nredirect = \"/\"\n{keys}");
