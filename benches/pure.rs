@@ -197,6 +197,7 @@ fn write(criterion: &mut Criterion) {
         hsts: Some("max-age=31536000"),
         date: None,
         changes: None,
+        set_cookie: None,
     };
     group.bench_function("answer, 9 lines, HSTS", |bencher| {
         bencher.iter(|| {

@@ -22,7 +22,7 @@ use crate::{
         access_log::AccessLog,
         metrics::{GenerationAlive, Metrics},
     },
-    pool::members::Pool,
+    pool::{members::Pool, sticky::Keys},
 };
 
 /// One generation of the configuration, with the verdicts of the moment.
@@ -75,6 +75,8 @@ pub struct Parts {
     pub spoken: Spoken,
     /// By the listener's name.
     pub rooms: HashMap<Arc<str>, Arc<Room>>,
+    /// Of the sticky pools, by their names.
+    pub sticky_keys: HashMap<Arc<str>, Arc<Keys>>,
     pub access_log: Option<Arc<AccessLog>>,
     pub metrics: Arc<Metrics>,
 }

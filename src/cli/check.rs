@@ -1,12 +1,12 @@
 //! The configuration, and the certificates it names, looked at as the daemon would; nothing is
 //! bound and nobody is asked.
 
-use std::{fs, io, path::Path, time::SystemTime};
+use std::{collections::HashMap, fs, io, path::Path, time::SystemTime};
 
 use crate::{
     cli::status::counted,
     config::{self, Config, Errors, Loaded, LogTarget, Place, PoolTls, Tls},
-    control::certificates::Certificates,
+    control::{certificates::Certificates, secrets},
     net::tls::{Tickets, TlsError},
 };
 
@@ -25,13 +25,23 @@ pub struct Report {
 pub fn check(path: &Path, now: SystemTime) -> Result<Report, Errors> {
     let Loaded { config, source } = config::load(path)?;
     let found = |findings| Errors::from_places(&source, findings);
-    let certificates = Certificates::load(&config, &Certificates::default()).map_err(found)?;
+    let certificates = Certificates::load(&config, &Certificates::default());
+    let secrets = secrets::load(&config, &HashMap::new());
+    let (certificates, secrets) = match (certificates, secrets) {
+        (Ok(certificates), Ok(secrets)) => (certificates, secrets),
+        (certificates, secrets) => {
+            return Err(found(
+                [certificates.err(), secrets.err()].into_iter().flatten().flatten().collect(),
+            ));
+        }
+    };
     let refusals = refusals(&config, &certificates);
     if !refusals.is_empty() {
         return Err(found(refusals));
     }
     let mut warnings = config::notes(&config);
     warnings.extend(missing_log_folder(&config));
+    warnings.extend(secrets.warnings);
     warnings.extend(certificates.warnings(now).iter().map(|line| line.text().to_owned()));
     Ok(Report { warnings, summary: summary(path, &config) })
 }

@@ -2,8 +2,8 @@
 //!
 //! - `model` what a configuration means; `default`, `words` its defaults and its words
 //! - `reader` tables and fields with their places; `value`, `name`, `network` what stands in them
-//! - `top`, `listener`, `tls`, `route`, `pool`, `hash`, `health` a table each; `whole` how they fit
-//!   together
+//! - `top`, `listener`, `tls`, `route`, `pool`, `hash`, `sticky`, `health` a table each; `whole`
+//!   how they fit together
 //! - `action`, `bounds`, `conditions`, `header_rules`, `redirect`, `rewrite` parts of a route;
 //!   `template` a text with variables
 //! - `pool_tls` a pool's TLS, as `tls` is a listener's
@@ -32,6 +32,7 @@ mod reader;
 mod redirect;
 mod rewrite;
 mod route;
+mod sticky;
 mod suggest;
 mod template;
 #[cfg(test)]
@@ -143,6 +144,7 @@ static SHAPES: &[&Shape] = &[
     &pool::POOL,
     &pool::BACKEND,
     &hash::HASH,
+    &sticky::STICKY,
     &pool::PASSIVE,
     &pool::RETRY,
     &pool::TIMEOUTS,

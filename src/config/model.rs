@@ -3,11 +3,13 @@
 //! Durations are `Duration`, sizes are bytes. `config::load` is the only maker; what reaches the
 //! rest of the house has been checked.
 
+mod balance;
 mod bounds;
 mod tls;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+pub use balance::*;
 pub use bounds::*;
 pub use tls::*;
 
@@ -218,6 +220,7 @@ pub struct Pool {
     pub balance: Balance,
     /// There is one where `balance` is a consistent hash, and only there.
     pub hash: Option<Hash>,
+    pub sticky: Option<Sticky>,
     /// At least one; no address twice.
     pub backends: Vec<Backend>,
     /// `None`: plain connections to the backends.
@@ -256,37 +259,6 @@ pub enum Protocol {
     Http1,
     /// By ALPN over TLS, with prior knowledge without.
     H2,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    RoundRobin,
-    LeastConnections,
-    RandomTwoChoices,
-    LeastTime,
-    /// With the pool's `hash`.
-    ConsistentHash,
-}
-
-/// What of a request leads it to a backend of its own.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hash {
-    pub key: HashKey,
-    /// How many times its share of the requests in flight a backend may have before they overflow;
-    /// `None`: any number.
-    pub bound: Option<f64>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HashKey {
-    /// The client's address.
-    Source,
-    /// Without the query.
-    Path,
-    /// The first field of that name.
-    Header(String),
-    /// The first cookie of that name.
-    Cookie(String),
 }
 
 #[derive(Clone, Debug, PartialEq)]

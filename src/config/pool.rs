@@ -13,6 +13,7 @@ use super::{
     },
     name, pool_tls,
     reader::{Field, Shape, Table},
+    sticky,
 };
 
 pub(super) static POOL: Shape = Shape {
@@ -20,6 +21,7 @@ pub(super) static POOL: Shape = Shape {
     keys: &[
         "balance",
         "hash",
+        "sticky",
         "backends",
         "tls",
         "health",
@@ -72,6 +74,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
         name: Arc::from(field.key),
         balance,
         hash: hash::read(&table, balance),
+        sticky: sticky::read(&table),
         backends: backends(&table),
         tls: table.field("tls").and_then(|field| pool_tls::read(&field, &host_header)),
         health: table.field("health").and_then(|field| health::read(&field)),

@@ -75,6 +75,7 @@ pub fn first(
         sockets: shared(inherited, workers).map_err(|error| Refused::because(error.to_string()))?,
         spoken: Spoken::default(),
         rooms: HashMap::new(),
+        sticky_keys: HashMap::new(),
         access_log: None,
         metrics: Metrics::new(workers),
         certificates: Certificates::default(),

@@ -12,6 +12,7 @@ use crate::{
         certificates::Certificates,
         event::{Line, Prepared, Refused},
         rooms,
+        secrets::{self, Secrets},
     },
     net::{
         listen::Sockets,
@@ -21,6 +22,7 @@ use crate::{
         access_log::{AccessLog, Format, Target},
         metrics::Metrics,
     },
+    pool::sticky::Keys,
     snapshot::{Parts, Room, Spoken},
 };
 
@@ -33,6 +35,7 @@ pub struct Held {
     pub sockets: HashMap<SocketAddr, Arc<Sockets>>,
     pub spoken: Spoken,
     pub rooms: HashMap<Arc<str>, Arc<Room>>,
+    pub sticky_keys: HashMap<Arc<str>, Arc<Keys>>,
     pub access_log: Option<Arc<AccessLog>>,
     pub metrics: Arc<Metrics>,
     pub certificates: Certificates,
@@ -70,6 +73,10 @@ pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
         reasons.push(Errors::from_places(&source, troubles).to_string());
         Certificates::default()
     });
+    let secrets = secrets::load(&config, &held.sticky_keys).unwrap_or_else(|troubles| {
+        reasons.push(Errors::from_places(&source, troubles).to_string());
+        Secrets::default()
+    });
     let spoken = match reasons.is_empty() {
         true => spoken(&config, &certificates, held, &mut reasons),
         false => Spoken::default(),
@@ -83,10 +90,13 @@ pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
     };
     let rooms = rooms::prepare(&config, &held.rooms);
     let metrics = held.metrics.clone();
-    let diff = held.config.as_ref().map_or_else(Vec::new, |old| config::diff(old, &config));
+    let mut diff = held.config.as_ref().map_or_else(Vec::new, |old| config::diff(old, &config));
+    diff.extend(secrets.changes(&held.sticky_keys));
     let mut warnings: Vec<Line> = config::notes(&config).into_iter().map(Line::Warn).collect();
     warnings.extend(certificates.warnings(SystemTime::now()));
-    let parts = Parts { sockets, spoken, rooms, access_log, metrics };
+    warnings.extend(secrets.warnings.into_iter().map(Line::Warn));
+    let sticky_keys = secrets.sticky_keys;
+    let parts = Parts { sockets, spoken, rooms, sticky_keys, access_log, metrics };
     let prepared = Prepared { config, parts, diff };
     Ok(Ready { prepared, certificates, page, admin, warnings })
 }

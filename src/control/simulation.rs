@@ -515,6 +515,7 @@ fn prepared(
         sockets: addresses.map(|address| (*address, bound(address))).collect(),
         spoken: Spoken::default(),
         rooms: rooms::prepare(&config, held.map_or(&no_rooms, |held| &held.rooms)),
+        sticky_keys: HashMap::new(),
         access_log: None,
         metrics: metrics.clone(),
     };

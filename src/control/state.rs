@@ -343,16 +343,19 @@ impl State {
         let members: Vec<Member> =
             wanted.backends.iter().map(|it| self.member(wanted, it)).collect();
         let tls = self.parts.spoken.pools.get(&wanted.name);
+        let keys = self.parts.sticky_keys.get(&wanted.name);
         let held = self.snapshot.pools.iter().find(|pool| pool.config.name == wanted.name);
         if let Some(held) = held
             && Arc::ptr_eq(&held.config, &settings)
             && held.speaks(tls)
             && held.members.iter().zip(&members).all(|(held, now)| same(held, now))
+            && held.signs_with(keys)
         {
             return held.clone();
         }
         let metrics = self.parts.metrics.pool(&wanted.name);
         let pool = Pool { tls: tls.cloned(), ..Pool::new(settings, members, metrics) };
+        let pool = pool.sticky_by(keys);
         Arc::new(pool.succeeding(held.map(|held| &**held)))
     }
 

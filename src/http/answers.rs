@@ -173,6 +173,7 @@ mod tests {
             hsts: Some("max-age=9"),
             date: Some(http_date(SystemTime::UNIX_EPOCH)),
             changes: None,
+            set_cookie: None,
         };
         let mut out = Vec::new();
         answer.write(&mut out, head_only, &inbound);

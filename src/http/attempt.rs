@@ -58,6 +58,8 @@ pub struct Attempt<'e, 'a> {
     pub target: &'e Target<'e>,
     pub content: Content,
     pub bounds: &'e Bounds,
+    /// For the client to be kept here, where it is not said already: the value of Set-Cookie.
+    pub cookie: Option<String>,
 }
 
 impl<'a> Attempt<'_, 'a> {
@@ -248,7 +250,8 @@ impl<'a> Attempt<'_, 'a> {
         let slot = self.exchange.local.slot;
         self.note_answer(upload, response.status);
         let inbound = self.exchange.inbound(self.record);
-        let inbound = Inbound { connection: Connection::Open, ..inbound };
+        let set_cookie = self.cookie.as_deref();
+        let inbound = Inbound { connection: Connection::Open, set_cookie, ..inbound };
         let head = upgrade::head(&mut response, self.exchange.request.version, &inbound);
         self.record.status = Some(response.status);
         self.record.wire_out = head.len() as u64;
@@ -287,6 +290,7 @@ impl<'a> Attempt<'_, 'a> {
             hsts: None,
             date: None,
             changes: None,
+            set_cookie: None,
         };
         let mut head = Vec::with_capacity(HEAD_BYTES);
         headers::write_response(&mut head, response, &inbound);
@@ -322,7 +326,8 @@ impl<'a> Attempt<'_, 'a> {
         self.exchange.settle();
         let dated = response.fields.first(Name::Date).is_some();
         let date = (!dated).then(|| http_date(SystemTime::now()));
-        let inbound = Inbound { framing, date, ..self.exchange.inbound(self.record) };
+        let set_cookie = self.cookie.as_deref();
+        let inbound = Inbound { framing, date, set_cookie, ..self.exchange.inbound(self.record) };
         let mut head = Vec::with_capacity(HEAD_BYTES);
         headers::write_response(&mut head, response, &inbound);
         let head_length = head.len() as u64;

@@ -158,6 +158,8 @@ pub struct Inbound<'a> {
     pub date: Option<Stamp<29>>,
     /// What the route changes.
     pub changes: Option<Changes<'a>>,
+    /// The value of one more Set-Cookie.
+    pub set_cookie: Option<&'a str>,
 }
 
 /// What the client is told of its connection.
@@ -203,6 +205,9 @@ pub fn write_response(out: &mut Vec<u8>, response: &Response, inbound: &Inbound<
 pub fn end_response(out: &mut Vec<u8>, inbound: &Inbound<'_>) {
     if let Some(date) = &inbound.date {
         copied(out, "Date", date.as_bytes());
+    }
+    if let Some(cookie) = inbound.set_cookie {
+        copied(out, "Set-Cookie", cookie.as_bytes());
     }
     if let Some(hsts) = inbound.hsts {
         copied(out, "Strict-Transport-Security", hsts.as_bytes());
@@ -366,6 +371,7 @@ mod tests {
             hsts: None,
             date: None,
             changes: None,
+            set_cookie: None,
         };
         let head = "HTTP/1.1 200 OK|Server: s|Content-Length: 3|Connection: keep-alive, x|X: y|Keep-Alive: 5";
         assert_eq!(answered(head, inbound), "HTTP/1.1 200 OK|Server: s|Content-Length: 3");
@@ -375,6 +381,7 @@ mod tests {
             hsts: Some("max-age=1"),
             date: None,
             changes: None,
+            set_cookie: None,
         };
         let head = "HTTP/1.0 200|Strict-Transport-Security: none";
         assert_eq!(
@@ -391,6 +398,7 @@ mod tests {
             hsts: None,
             date: None,
             changes: None,
+            set_cookie: None,
         };
         assert_eq!(
             answered("HTTP/1.1 304 N|Content-Length: 3", inbound),

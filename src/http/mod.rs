@@ -33,6 +33,7 @@ pub mod rewrite;
 pub mod route;
 pub mod site;
 pub mod split;
+pub mod sticky;
 pub mod target;
 mod transfer;
 pub mod upgrade;

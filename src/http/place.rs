@@ -17,6 +17,7 @@ use crate::{
         local::LocalPool,
         place::{InFlight, NoPlace},
         queue::Waiting,
+        sticky::Seen,
     },
 };
 
@@ -27,11 +28,14 @@ pub struct Course<'a> {
     pub tried: Vec<usize>,
     /// Of a consistent hash.
     pub key: Option<u64>,
+    /// What the client's cookie says, where the pool is sticky.
+    pub seen: Option<Seen>,
 }
 
 impl Course<'_> {
     fn ask(&self) -> Ask<'_> {
-        Ask::after(&self.tried).with_key(self.key)
+        let kept_at = self.seen.as_ref().and_then(|seen| seen.index);
+        Ask::after(&self.tried).with_key(self.key).kept_at(kept_at)
     }
 }
 
@@ -131,13 +135,17 @@ fn follow<'a>(
         next.pool.members.iter().position(|member| Arc::ptr_eq(&member.backend, backend))
     };
     let tried: Vec<usize> = course.tried.iter().map(|it| place(it).unwrap_or(LEFT)).collect();
-    let wanted = next.pool.wanted(&tried);
+    let seen = course.seen.clone();
+    let seen = seen.map(|seen| Seen { index: seen.index.and_then(|it| place(&it)), ..seen });
+    let pool = exchange.later.keep(next);
+    let following = Course { pool, tried, key: course.key, seen };
+    let wanted = pool.pool.wanted(&following.ask());
     if wanted.is_empty() {
         return Err(none_up(exchange, course));
     }
     // Where a place was handed over at this very moment, it is used.
     if waiting.want(wanted) {
-        *course = Course { pool: exchange.later.keep(next), tried, ..*course };
+        *course = following;
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ use crate::{
         record::Record,
         refusal::{self, Refusal},
         route::{self, Ambiguous, Route, Rules},
+        sticky,
         target::{self, Target},
         upgrade,
         variables::Values,
@@ -265,7 +266,8 @@ async fn forward<'a>(
     };
     pool.count_request();
     let key = pool.pool.config.hash.as_ref().and_then(|by| key::key(by, &keyed(exchange, target)));
-    let mut course = Course { pool, tried: Vec::new(), key };
+    let seen = sticky::seen(pool, &exchange.request.fields);
+    let mut course = Course { pool, tried: Vec::new(), key, seen };
     loop {
         let placed = place::find(exchange, record, &mut course, &bounds).await;
         let (index, _in_flight) = match placed {
@@ -278,8 +280,11 @@ async fn forward<'a>(
         let pool = course.pool;
         course.tried.push(index);
         record.attempts += 1;
+        let tls = exchange.sender.tls;
+        let cookie = sticky::cookie_to_set(pool, course.seen.as_ref(), index, tls);
+        let bounds = &bounds;
         let attempt =
-            Attempt { exchange, record, pool, index, rules, target, content, bounds: &bounds };
+            Attempt { exchange, record, pool, index, rules, target, content, bounds, cookie };
         let asked = pool.now();
         match attempt.run().await {
             Ok(next) => return next,
@@ -464,7 +469,7 @@ impl<'a> Exchange<'a> {
         };
         let hsts = self.serving.site.hsts.as_deref().filter(|_| self.sender.tls);
         let changes = self.changes(record, |rules| rules.response_headers.as_ref());
-        Inbound { framing: Framing::Empty, connection, hsts, date: None, changes }
+        Inbound { framing: Framing::Empty, connection, hsts, date: None, changes, set_cookie: None }
     }
 
     /// What the route changes in a head, if it has such rules.

@@ -222,6 +222,7 @@ fn answers_of_any_bytes_are_read_or_refused() {
             hsts: Some("max-age=1"),
             date: None,
             changes: None,
+            set_cookie: None,
         };
         let mut out = Vec::new();
         headers::write_response(&mut out, &response, &inbound);

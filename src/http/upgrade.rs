@@ -169,6 +169,7 @@ mod tests {
                 hsts: None,
                 date: None,
                 changes: None,
+                set_cookie: None,
             };
             String::from_utf8(head(&mut response, version, &inbound)).unwrap().replace("\r\n", "|")
         };

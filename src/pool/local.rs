@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::{
     config::Balance,
     net::stream::Stream,
+    observe::metrics::PickedBy,
     pool::{
         backend::Key,
         balance::{self, Ask, Memory, least_time::Estimate},
@@ -137,9 +138,13 @@ impl LocalPool {
         let mut memory = self.memory.borrow_mut();
         let pick = balance::pick(&self.pool, &mut memory, ask, Instant::now)?;
         if let (Some(by), []) = (pick.by, ask.tried) {
-            self.pool.metrics.picked(self.slot, by);
+            self.count_pick(by);
         }
         Some(pick.index)
+    }
+
+    pub fn count_pick(&self, by: PickedBy) {
+        self.pool.metrics.picked(self.slot, by);
     }
 
     /// The member at `index` answered well; its answer began so long after it was asked.

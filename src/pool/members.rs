@@ -8,11 +8,12 @@ use crate::{
     observe::metrics::PoolMetrics,
     pool::{
         backend::{Backend, Verdict},
-        balance::consistent_hash,
+        balance::{Ask, consistent_hash},
         breaker::{Position, Trials},
         preference::{self, Rule, Runner},
         queue::{Queue, Wanted},
         release::{Deployed, Release},
+        sticky::{Keys, Sticky},
     },
 };
 
@@ -35,6 +36,8 @@ pub struct Pool {
     pub seeds: Vec<u64>,
     /// `None`: plain connections.
     pub tls: Option<Arc<ClientTls>>,
+    /// Of a pool that has one, once its keys are there.
+    pub sticky: Option<Sticky>,
     pub metrics: Arc<PoolMetrics>,
 }
 
@@ -72,6 +75,7 @@ impl Pool {
             heaviest,
             limited,
             seeds,
+            sticky: None,
             tls: None,
             queue: Arc::default(),
             metrics,
@@ -82,6 +86,22 @@ impl Pool {
     pub fn speaks(&self, tls: Option<&Arc<ClientTls>>) -> bool {
         match (&self.tls, tls) {
             (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    /// With the keys of its cookie, where it has one.
+    pub fn sticky_by(self, keys: Option<&Arc<Keys>>) -> Pool {
+        let name = &self.config.name;
+        let sticky = keys.map(|keys| Sticky::new(keys.clone(), name.clone(), &self.members));
+        Pool { sticky, ..self }
+    }
+
+    /// Whether its cookie is signed with these keys, or it has none as without.
+    pub fn signs_with(&self, keys: Option<&Arc<Keys>>) -> bool {
+        match (&self.sticky, keys) {
+            (Some(sticky), Some(keys)) => sticky.has_keys(keys),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         }
@@ -101,29 +121,40 @@ impl Pool {
     }
 
     /// Who may take one more try of a request now: up, and not full.
-    pub fn available(&self, tried: &[usize]) -> Vec<usize> {
-        let mut takers = self.takers(tried);
+    pub fn available(&self, ask: &Ask<'_>) -> Vec<usize> {
+        let mut takers = self.takers(ask);
         takers.retain(|&index| !self.members[index].full());
         takers
     }
 
-    /// Who may take one more try of a request, with a place free or without: candidates that it was
-    /// not tried at, or all of them where there is no such.
-    pub fn takers(&self, tried: &[usize]) -> Vec<usize> {
+    /// Who may take one more try of a request, with a place free or without: the one that its client
+    /// is kept at, or candidates that it was not tried at, or all of them where there is no such.
+    pub fn takers(&self, ask: &Ask<'_>) -> Vec<usize> {
+        let tried = ask.tried;
+        let kept_at = ask.kept_at.filter(|it| !tried.contains(it) && self.keeps(*it));
+        if let Some(index) = kept_at {
+            // Also when it is full: a session is worth a wait.
+            return vec![index];
+        }
         let fresh = self.candidates.iter().copied().filter(|index| !tried.contains(index));
         let fresh: Vec<usize> = fresh.collect();
         if fresh.is_empty() { self.candidates.clone() } else { fresh }
     }
 
+    /// Whether clients that were at this member before may stay there.
+    fn keeps(&self, index: usize) -> bool {
+        self.candidates.binary_search(&index).is_ok()
+    }
+
     /// What a request that finds none of its takers available waits for.
-    pub fn wanted(&self, tried: &[usize]) -> Vec<Wanted> {
+    pub fn wanted(&self, ask: &Ask<'_>) -> Vec<Wanted> {
         let wanted = |index: usize| Wanted {
             backend: self.members[index].backend.clone(),
             index,
             max: self.members[index].most(),
             trials: self.members[index].trials().cloned(),
         };
-        self.takers(tried).into_iter().map(wanted).collect()
+        self.takers(ask).into_iter().map(wanted).collect()
     }
 }
 
@@ -237,11 +268,12 @@ mod tests {
         let metrics = crate::observe::metrics::Metrics::new(1).pool("app");
         let pool = Pool::new(config, members, metrics);
         pool.members.iter().for_each(|member| member.backend.enter());
-        assert_eq!(pool.available(&[]), [1, 2]);
-        assert_eq!(pool.available(&[2]), [1]);
-        assert!(pool.available(&[1, 2]).is_empty(), "it waits for the one it was not tried at");
-        assert_eq!(pool.available(&[0, 1, 2]), [1, 2], "all were tried");
-        assert_eq!(pool.takers(&[1, 2]), [0]);
+        let available = |tried| pool.available(&Ask::after(tried));
+        assert_eq!(available(&[]), [1, 2]);
+        assert_eq!(available(&[2]), [1]);
+        assert!(available(&[1, 2]).is_empty(), "it waits for the one it was not tried at");
+        assert_eq!(available(&[0, 1, 2]), [1, 2], "all were tried");
+        assert_eq!(pool.takers(&Ask::after(&[1, 2])), [0]);
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl LocalPool {
 
     /// Joins those that wait for a place.
     pub fn join_queue(&self, ask: &Ask<'_>) -> Result<Waiting, QueueFull> {
-        self.pool.queue.join(self.pool.wanted(ask.tried), self.pool.config.queue.max)
+        self.pool.queue.join(self.pool.wanted(ask), self.pool.config.queue.max)
     }
 
     /// Waits for a place. `None`: the pool has a successor, to be followed.

@@ -17,5 +17,6 @@ mod reload;
 mod routes;
 mod seen;
 mod service;
+mod sticky;
 mod tls;
 mod upgrade;

@@ -5,7 +5,7 @@ use crate::{
     config::{
         model::{
             Backend, Breaker, Certificate, Hash, HashKey, Health, HostHeader, HttpProbe, Passive,
-            Pool, PoolTimeouts, PoolTls, ProbeKind, Queue, ReleaseSource, Retry, Trust,
+            Pool, PoolTimeouts, PoolTls, ProbeKind, Queue, ReleaseSource, Retry, Sticky, Trust,
         },
         words::Words,
     },
@@ -17,6 +17,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         name: _,
         balance,
         hash,
+        sticky: old_sticky,
         backends,
         tls: old_tls,
         health: old_health,
@@ -38,6 +39,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         or_none(hash.as_ref().map(hash_text)),
         or_none(new.hash.as_ref().map(hash_text)),
     );
+    sticky(changes, old_sticky.as_ref(), new.sticky.as_ref());
     for (old, new) in changes.by_key("", backends, &new.backends, |backend| backend.address) {
         let Backend { address, weight, backup, max_requests } = old;
         changes.value(&format!("{address} weight"), weight, new.weight);
@@ -59,6 +61,20 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
     changes.value("on_skew", on_skew.word(), new.on_skew.word());
     changes.value("on_skew_min", share_text(*on_skew_min), share_text(new.on_skew_min));
     changes.value("protocol", protocol.word(), new.protocol.word());
+}
+
+fn sticky(changes: &mut Changes, old: Option<&Sticky>, new: Option<&Sticky>) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (None, Some(_)) => return changes.note("sticky added"),
+        (Some(_), None) => return changes.note("sticky removed"),
+        (Some(old), Some(new)) => (old, new),
+    };
+    let Sticky { cookie, secret_file, max_age: old_max_age, place: _ } = old;
+    changes.value("sticky cookie", cookie, &new.cookie);
+    changes.value("sticky secret_file", secret_file.display(), new.secret_file.display());
+    let max_age = |max_age: Option<std::time::Duration>| or_none(max_age.map(duration_text));
+    changes.value("sticky max_age", max_age(*old_max_age), max_age(new.max_age));
 }
 
 fn hash_text(hash: &Hash) -> String {

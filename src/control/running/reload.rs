@@ -45,6 +45,7 @@ impl Running {
             sockets: parts.sockets.clone(),
             spoken: parts.spoken.clone(),
             rooms: parts.rooms.clone(),
+            sticky_keys: parts.sticky_keys.clone(),
             access_log: parts.access_log.clone(),
             metrics: parts.metrics.clone(),
             certificates: self.certificates.clone(),

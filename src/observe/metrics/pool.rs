@@ -34,16 +34,32 @@ pub enum PickedBy {
     Overflow,
     /// It had no key, and was balanced in turn.
     NoKey,
+    /// Its cookie led to the backend that the cookie names.
+    Cookie,
+    /// Its cookie named one that could not take it.
+    Moved,
+    /// It had no cookie of the pool's, and gets one.
+    NoCookie,
 }
 
 impl PickedBy {
-    pub const ALL: [PickedBy; 3] = [PickedBy::Key, PickedBy::Overflow, PickedBy::NoKey];
+    pub const ALL: [PickedBy; 6] = [
+        PickedBy::Key,
+        PickedBy::Overflow,
+        PickedBy::NoKey,
+        PickedBy::Cookie,
+        PickedBy::Moved,
+        PickedBy::NoCookie,
+    ];
 
     fn word(self) -> &'static str {
         match self {
             PickedBy::Key => "key",
             PickedBy::Overflow => "overflow",
             PickedBy::NoKey => "no-key",
+            PickedBy::Cookie => "cookie",
+            PickedBy::Moved => "moved",
+            PickedBy::NoCookie => "no-cookie",
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct Ask<'a> {
     pub tried: &'a [usize],
     /// Of a consistent hash; `None`: the request has none, or none is asked for.
     pub key: Option<u64>,
+    /// The member that its client is kept at, while that takes it.
+    pub kept_at: Option<usize>,
 }
 
 impl<'a> Ask<'a> {
@@ -50,6 +52,10 @@ impl<'a> Ask<'a> {
 
     pub fn with_key(self, key: Option<u64>) -> Ask<'a> {
         Ask { key, ..self }
+    }
+
+    pub fn kept_at(self, kept_at: Option<usize>) -> Ask<'a> {
+        Ask { kept_at, ..self }
     }
 }
 
@@ -119,8 +125,8 @@ fn by_key(
 
 /// Who may take the request now.
 fn available<'a>(pool: &'a Pool, ask: &Ask<'_>) -> Cow<'a, [usize]> {
-    if ask.tried.is_empty() && !pool.limited {
+    if ask.tried.is_empty() && ask.kept_at.is_none() && !pool.limited {
         return Cow::Borrowed(&pool.candidates);
     }
-    Cow::Owned(pool.available(ask.tried))
+    Cow::Owned(pool.available(ask))
 }

@@ -1,0 +1,81 @@
+//! A client's cookie of a sticky pool: found in its request, and set when it is to say another thing.
+
+use crate::{
+    config,
+    message::{cookies, head::Fields},
+    observe::metrics::PickedBy,
+    pool::{
+        local::LocalPool,
+        sticky::{Seen, Sticky},
+    },
+};
+
+/// What the client's cookie says: of several, the first that we have signed.
+pub fn seen(pool: &LocalPool, fields: &Fields) -> Option<Seen> {
+    let (settings, sticky) = sticky_of(pool)?;
+    let name = settings.cookie.as_bytes();
+    let mut named = cookies::all(fields).filter(|(key, _)| *key == name);
+    named.find_map(|(_, value)| sticky.read(value))
+}
+
+/// The value of Set-Cookie for a client that the member at `index` is to answer; `None` where its
+/// cookie says so already.
+pub fn cookie_to_set(
+    pool: &LocalPool,
+    seen: Option<&Seen>,
+    index: usize,
+    tls: bool,
+) -> Option<String> {
+    let (settings, sticky) = sticky_of(pool)?;
+    let release = seen.and_then(|seen| seen.release.as_ref());
+    let stays = seen.is_some_and(|seen| seen.index == Some(index));
+    pool.count_pick(match seen {
+        Some(_) if stays => PickedBy::Cookie,
+        Some(_) => PickedBy::Moved,
+        None => PickedBy::NoCookie,
+    });
+    if stays && seen.is_some_and(|seen| seen.current) {
+        return None;
+    }
+    Some(set_cookie(settings, &sticky.write(pool.member(index), release), tls))
+}
+
+fn sticky_of(pool: &LocalPool) -> Option<(&config::Sticky, &Sticky)> {
+    Some((pool.pool.config.sticky.as_ref()?, pool.pool.sticky.as_ref()?))
+}
+
+/// No script reads it, no other site's form sends it, and where the client came by TLS it goes back
+/// by nothing else (RFC 6265, section 4.1.2).
+fn set_cookie(settings: &config::Sticky, value: &str, tls: bool) -> String {
+    let mut cookie = format!("{}={value}; Path=/; HttpOnly; SameSite=Lax", settings.cookie);
+    if tls {
+        cookie.push_str("; Secure");
+    }
+    if let Some(max_age) = settings.max_age {
+        cookie.push_str(&format!("; Max-Age={}", max_age.as_secs()));
+    }
+    cookie
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_cookie_as_a_browser_gets_it() {
+        let mut settings = config::Sticky {
+            cookie: "srv".into(),
+            secret_file: "s".into(),
+            max_age: None,
+            place: config::Place::default(),
+        };
+        assert_eq!(set_cookie(&settings, "12", false), "srv=12; Path=/; HttpOnly; SameSite=Lax");
+        settings.max_age = Some(Duration::from_secs(3600));
+        assert_eq!(
+            set_cookie(&settings, "12", true),
+            "srv=12; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=3600"
+        );
+    }
+}
