@@ -1,9 +1,9 @@
 //! What of a head is passed on, and what we set in it (RFC 9110, section 7.6; RFC 7239). Pure.
 
-use std::{io::Write, net::IpAddr};
+use std::net::IpAddr;
 
 use crate::{
-    http::{h1::body::Framing, header_rules::Changes, target::Target},
+    http::{digits, h1::body::Framing, header_rules::Changes, target::Target},
     message::{
         authority,
         field::{Name, list_members},
@@ -90,7 +90,7 @@ fn is_kept_as_is(known: Name, trusted: bool) -> bool {
 
 fn write_framing(out: &mut Vec<u8>, framing: Framing) {
     match framing {
-        Framing::Length(length) => line(out, "Content-Length", format_args!("{length}")),
+        Framing::Length(length) => numbered(out, "Content-Length", length),
         Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Framing::Empty | Framing::UntilClose => {}
     }
@@ -103,10 +103,11 @@ fn write_forwarding(out: &mut Vec<u8>, fields: &Fields, outbound: &Outbound<'_>)
 
     out.extend_from_slice(b"X-Forwarded-For: ");
     write_kept_list(out, fields, Name::XForwardedFor, trusted);
-    write(out, format_args!("{address}\r\n"));
+    digits::address(out, address);
+    out.extend_from_slice(b"\r\n");
     match kept(Name::XForwardedProto) {
         Some(value) => copied(out, "X-Forwarded-Proto", value),
-        None => line(out, "X-Forwarded-Proto", format_args!("{proto}")),
+        None => copied(out, "X-Forwarded-Proto", proto.as_bytes()),
     }
     let host = outbound.target.authority;
     match kept(Name::XForwardedHost) {
@@ -116,7 +117,7 @@ fn write_forwarding(out: &mut Vec<u8>, fields: &Fields, outbound: &Outbound<'_>)
     }
     match kept(Name::XForwardedPort) {
         Some(value) => copied(out, "X-Forwarded-Port", value),
-        None => line(out, "X-Forwarded-Port", format_args!("{port}")),
+        None => numbered(out, "X-Forwarded-Port", port.into()),
     }
     out.extend_from_slice(b"Forwarded: ");
     write_kept_list(out, fields, Name::Forwarded, trusted);
@@ -135,15 +136,24 @@ fn write_kept_list(out: &mut Vec<u8>, fields: &Fields, name: Name, trusted: bool
 /// RFC 7239, section 4. A value with a colon or a bracket is quoted.
 fn write_forwarded_element(out: &mut Vec<u8>, address: IpAddr, host: &[u8], proto: &str) {
     match address {
-        IpAddr::V4(address) => write(out, format_args!("for={address}")),
-        IpAddr::V6(address) => write(out, format_args!("for=\"[{address}]\"")),
+        IpAddr::V4(_) => {
+            out.extend_from_slice(b"for=");
+            digits::address(out, address);
+        }
+        IpAddr::V6(_) => {
+            out.extend_from_slice(b"for=\"[");
+            digits::address(out, address);
+            out.extend_from_slice(b"]\"");
+        }
     }
     if !host.is_empty() {
         out.extend_from_slice(b";host=\"");
         out.extend_from_slice(host);
         out.push(b'"');
     }
-    write(out, format_args!(";proto={proto}\r\n"));
+    out.extend_from_slice(b";proto=");
+    out.extend_from_slice(proto.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// How an answer goes to the client.
@@ -174,7 +184,9 @@ pub enum Connection {
 
 /// Writes the head of a backend's answer to a client.
 pub fn write_response(out: &mut Vec<u8>, response: &Response, inbound: &Inbound<'_>) {
-    write(out, format_args!("HTTP/1.1 {} ", response.status));
+    out.extend_from_slice(b"HTTP/1.1 ");
+    digits::number(out, response.status.into());
+    out.push(b' ');
     out.extend_from_slice(response.fields.bytes(response.reason).trim_ascii_start());
     out.extend_from_slice(b"\r\n");
     let named = NamedByConnection::of(&response.fields);
@@ -251,7 +263,7 @@ pub fn request_id(fields: &Fields, trusted: bool, random: u128) -> String {
     let kept = fields.first(Name::XRequestId).filter(|_| trusted);
     match kept.map(std::str::from_utf8) {
         Some(Ok(id)) if is_request_id(id) => id.to_owned(),
-        _ => format!("{random:032x}"),
+        _ => digits::hexadecimal(random),
     }
 }
 
@@ -265,7 +277,8 @@ pub fn https_location(target: &Target<'_>, port: u16) -> Vec<u8> {
     let mut location = b"https://".to_vec();
     location.extend_from_slice(authority::without_port(target.authority));
     if port != 443 {
-        write(&mut location, format_args!(":{port}"));
+        location.push(b':');
+        digits::number(&mut location, port.into());
     }
     match target.path {
         "*" => location.push(b'/'),
@@ -274,8 +287,11 @@ pub fn https_location(target: &Target<'_>, port: u16) -> Vec<u8> {
     location
 }
 
-fn line(out: &mut Vec<u8>, name: &str, value: std::fmt::Arguments<'_>) {
-    write(out, format_args!("{name}: {value}\r\n"));
+fn numbered(out: &mut Vec<u8>, name: &str, value: u64) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    digits::number(out, value);
+    out.extend_from_slice(b"\r\n");
 }
 
 fn copied(out: &mut Vec<u8>, name: &str, value: &[u8]) {
@@ -283,10 +299,6 @@ fn copied(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
-}
-
-fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a Vec takes every byte");
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod answers;
 pub mod attempt;
 pub mod conditions;
 pub mod connection;
+mod digits;
 pub mod door;
 pub mod downstream;
 pub mod exchange;
