@@ -48,6 +48,16 @@ pub enum Command {
         #[arg(long, value_name = "PATH", help = SOCKET_HELP)]
         socket: Option<PathBuf>,
     },
+    /// Change a backend's share of the traffic, until the file says another; 0: no new clients
+    Weight {
+        #[arg(value_name = "POOL/BACKEND", help = BACKEND_HELP)]
+        backend: BackendName,
+        /// 0 to 256; the file's own takes it back
+        #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(0..=256))]
+        weight: u32,
+        #[arg(long, value_name = "PATH", help = SOCKET_HELP)]
+        socket: Option<PathBuf>,
+    },
     /// Give a drained backend back to its health
     Enable {
         #[arg(value_name = "POOL/BACKEND", help = BACKEND_HELP)]
@@ -177,6 +187,11 @@ mod tests {
                 Command::Drain { backend: backend(), socket: None },
             ),
             (
+                "equipoise weight app/10.0.1.11:80 0",
+                None,
+                Command::Weight { backend: backend(), weight: 0, socket: None },
+            ),
+            (
                 "equipoise enable app/10.0.1.11:80",
                 None,
                 Command::Enable { backend: backend(), socket: None },
@@ -203,6 +218,9 @@ mod tests {
             ("equipoise drain app", Outcome::Usage),
             ("equipoise drain /10.0.1.11:80", Outcome::Usage),
             ("equipoise drain app/10.0.1.11", Outcome::Usage),
+            ("equipoise weight app/10.0.1.11:80", Outcome::Usage),
+            ("equipoise weight app/10.0.1.11:80 257", Outcome::Usage),
+            ("equipoise weight app/10.0.1.11:80 -1", Outcome::Usage),
         ] {
             let verdict = line(words).expect_err(words);
             assert_eq!(verdict.outcome, outcome, "{words}: {}", verdict.text);

@@ -85,6 +85,10 @@ fn dispatch(config: &Path, command: Command) -> Outcome {
         Command::Drain { backend, socket } => {
             order(config, socket, &Request::Drain { backend: backend.to_string() })
         }
+        Command::Weight { backend, weight, socket } => {
+            let backend = backend.to_string();
+            order(config, socket, &Request::Weight { backend, weight })
+        }
         Command::Enable { backend, socket } => {
             order(config, socket, &Request::Enable { backend: backend.to_string() })
         }

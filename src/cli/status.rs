@@ -133,7 +133,6 @@ fn releases_words(releases: &ReleasesStatus, now: SystemTime) -> String {
 }
 
 fn backend(backend: &BackendStatus, now: SystemTime) -> [String; 7] {
-    let weight = backend.weight;
     [
         backend.address.to_string(),
         verdict(backend),
@@ -143,9 +142,21 @@ fn backend(backend: &BackendStatus, now: SystemTime) -> [String; 7] {
             None => backend.in_flight.to_string(),
         },
         backend.requests.to_string(),
-        if backend.backup { format!("{weight} backup") } else { weight.to_string() },
+        weight(backend),
         backend.last_probe.clone().unwrap_or_else(|| "none".to_owned()),
     ]
+}
+
+/// `5`, `5 backup`, and `0 (file 5)` where an operator said another than the file.
+fn weight(backend: &BackendStatus) -> String {
+    let mut words = backend.weight.to_string();
+    if backend.weight != backend.file_weight {
+        words.push_str(&format!(" (file {})", backend.file_weight));
+    }
+    if backend.backup {
+        words.push_str(" backup");
+    }
+    words
 }
 
 /// `up`, and `up, breaker open` where that keeps it out of use.
@@ -205,6 +216,7 @@ mod tests {
             verdict,
             since,
             weight: 1,
+            file_weight: 1,
             backup: port == 82,
             in_flight: 2,
             max_requests: (port == 81).then_some(2),
@@ -267,6 +279,7 @@ pool app, round-robin, TLS, 3 requests waiting for a backend
             verdict: VerdictWord::Up,
             since: 0,
             weight: 1,
+            file_weight: 1,
             backup: false,
             max_requests: None,
             breaker: None,

@@ -425,7 +425,7 @@ pub struct Metrics {
     pub bind: SocketAddr,
 }
 
-/// The socket of `equipoise reload`, `status`, `drain`, `enable`.
+/// The socket of `equipoise reload`, `status`, `drain`, `enable`, `weight`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
     pub socket: PathBuf,

@@ -10,6 +10,7 @@ use crate::{
     control::{
         event::{Line, Moment},
         runs::{Heard, Runs},
+        weights::Weights,
     },
     pool::{
         backend::{Backend, Verdict},
@@ -27,6 +28,7 @@ pub struct Entry {
     pub health: Health,
     /// An operator took it out of use; kept over reloads.
     pub drained: bool,
+    pub weights: Weights,
     /// Since when its verdict holds.
     pub since: SystemTime,
     /// What its last probe said.
@@ -66,6 +68,7 @@ impl Entry {
             pool,
             health,
             drained: false,
+            weights: Weights::default(),
             since: now.wall,
             last_probe: None,
             runs: Runs::default(),
@@ -76,8 +79,8 @@ impl Entry {
     }
 
     /// What of it a snapshot holds, and may change from one to the next.
-    pub fn standing(&self) -> (Verdict, Option<Deployed>) {
-        (self.verdict(), self.runs.deployed().cloned())
+    pub fn standing(&self) -> (Verdict, u32, Option<Deployed>) {
+        (self.verdict(), self.weights.effective(), self.runs.deployed().cloned())
     }
 
     pub fn verdict(&self) -> Verdict {
@@ -238,6 +241,28 @@ impl Entry {
         self.drained = false;
         self.since = now.wall;
         Line::Info(self.say(self.verdict().word(), "enabled"))
+    }
+
+    /// An operator's word on its share of the traffic.
+    pub fn weigh(&mut self, weight: u32) -> Line {
+        let before = self.weights.effective();
+        self.weights.order(weight);
+        let file = self.weights.file();
+        let why = match weight {
+            same if same == before => "as it was".to_owned(),
+            0 => format!("no new clients; the file says {file}"),
+            weight if weight == file => format!("before {before}, as the file says"),
+            _ => format!("before {before}; the file says {file}"),
+        };
+        Line::Info(self.say(&format!("weight {weight}"), &why))
+    }
+
+    /// What the file says of its share; a line where that overrules an operator.
+    pub fn settle_weight(&mut self, file: u32) -> Option<Line> {
+        let overruled = self.weights.settle(file)?;
+        let why =
+            format!("the file says so since this reload, before an operator said {overruled}");
+        Some(Line::Info(self.say(&format!("weight {file}"), &why)))
     }
 
     fn turned(&mut self, now: Moment) {

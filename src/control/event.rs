@@ -25,6 +25,8 @@ pub enum Event {
     Drain(Key),
     /// An operator gives a backend back to its health.
     Enable(Key),
+    /// An operator changes a backend's share of the traffic.
+    Weigh { key: Key, weight: u32 },
     /// Spoken certificates: the TLS of some listeners and pools.
     Certificates(Spoken),
     /// TERM or INT came.

@@ -2,7 +2,7 @@
 //!
 //! - `plane`: before it runs: generation 1, and what the workers need.
 //! - `running`: the story: what comes in, what is published, how it ends.
-//! - `state`, `event`, `book`, `breakers`, `runs`, `plight`, `skew`: what a change does; pure.
+//! - `state`, `event`, `book`, `weights`, `breakers`, `runs`, `plight`, `skew`: what a change does; pure.
 //! - `status`, `gauges`: what the state looks like from outside; pure.
 //! - `prepare`, `rooms`, `certificates`, `secrets`: from a file to what can be served.
 //! - `probe/`: active health checks, a task a backend.
@@ -36,6 +36,7 @@ mod skew;
 mod state;
 mod status;
 mod watchdog;
+mod weights;
 
 pub use event::Refused;
 pub use plane::{End, Plane, first};

@@ -24,6 +24,12 @@ pub enum Request {
         /// `POOL/ADDRESS`: `app/10.0.1.11:8080`.
         backend: String,
     },
+    /// Changes a backend's share of the traffic, until the file says another.
+    Weight {
+        backend: String,
+        /// 0 to 256; 0: no new clients.
+        weight: u32,
+    },
     /// Gives a drained backend back to its health.
     Enable {
         backend: String,
@@ -132,7 +138,10 @@ pub struct BackendStatus {
     pub verdict: VerdictWord,
     /// Since when the verdict holds.
     pub since: u64,
+    /// An operator's, else the file's.
     pub weight: u32,
+    #[serde(default)]
+    pub file_weight: u32,
     pub backup: bool,
     /// Requests under way.
     pub in_flight: usize,
@@ -200,6 +209,8 @@ mod tests {
         check(r#"{"command":"status"}"#, Some(Request::Status));
         let drain = Request::Drain { backend: backend() };
         check(r#"{"command":"drain","backend":"app/127.0.0.1:80"}"#, Some(drain));
+        let weight = Request::Weight { backend: backend(), weight: 3 };
+        check(r#"{"command":"weight","backend":"app/127.0.0.1:80","weight":3}"#, Some(weight));
         let enable = Request::Enable { backend: backend() };
         check(r#"{"command":"enable","backend":"app/127.0.0.1:80"}"#, Some(enable));
     }

@@ -59,6 +59,8 @@ struct Simulation {
     state: State,
     /// What an operator has drained, held beside the state.
     drained: HashSet<Key>,
+    /// What an operator has said of a weight, and what the file said then.
+    ordered: HashMap<Key, (u32, u32)>,
     /// What each address runs, whoever asks.
     runs: HashMap<Key, &'static str>,
     /// What each last told the state, where it was asked for its release.
@@ -78,6 +80,7 @@ struct Before {
 #[derive(Clone, PartialEq)]
 struct Standing {
     verdict: Verdict,
+    weight: u32,
     deployed: Option<Deployed>,
     breaker: Option<Position>,
 }
@@ -98,6 +101,7 @@ impl Simulation {
             metrics,
             state,
             drained: HashSet::new(),
+            ordered: HashMap::new(),
             runs: HashMap::new(),
             said: HashMap::new(),
             backends: HashMap::new(),
@@ -133,6 +137,14 @@ impl Simulation {
         }
         if let Event::Enable(key) = &event {
             self.drained.remove(key);
+        }
+        if let Event::Weigh { key, weight } = &event
+            && before.standings.contains_key(key)
+        {
+            let config = self.state.config();
+            let pool = config.pools.iter().find(|pool| pool.name == key.pool).unwrap();
+            let backend = pool.backends.iter().find(|it| it.address == key.address).unwrap();
+            self.ordered.insert(key.clone(), (*weight, backend.weight));
         }
         let status = self.state.status();
         let applied = self.state.apply(event, self.now());
@@ -178,7 +190,8 @@ impl Simulation {
                 Event::Failures
             }
             700..800 => Event::RetryDue,
-            800..900 => Event::Drain(self.some_key()),
+            800..870 => Event::Drain(self.some_key()),
+            870..900 => Event::Weigh { key: self.some_key(), weight: self.random.u32(..4) },
             900..996 => Event::Enable(self.some_key()),
             996 => Event::Terminate,
             997 => Event::DeadlinePassed,
@@ -266,7 +279,12 @@ impl Simulation {
             {
                 let key = Key { pool: wanted.name.clone(), address: backend.address };
                 assert_eq!(*member.backend.key(), key);
-                assert_eq!((member.weight, member.backup), (backend.weight, backend.backup));
+                assert_eq!(member.backup, backend.backup);
+                if self.ordered.get(&key).is_some_and(|(_, file)| *file != backend.weight) {
+                    self.ordered.remove(&key);
+                }
+                let weight = self.ordered.get(&key).map_or(backend.weight, |(weight, _)| *weight);
+                assert_eq!((member.weight, told.weight), (weight, weight), "{key}");
                 assert_eq!(member.max_requests, backend.max_requests);
                 assert_eq!(word(member.verdict), told.verdict, "{key}: book and snapshot");
                 let drained = self.drained.contains(&key);
@@ -280,6 +298,7 @@ impl Simulation {
         }
         // What has left the configuration is forgotten, an operator's word too.
         self.drained.retain(|key| backends.contains_key(key));
+        self.ordered.retain(|key, _| backends.contains_key(key));
         self.said.retain(|key, _| backends.contains_key(key));
         self.backends = backends;
     }
@@ -316,7 +335,10 @@ impl Simulation {
                 continue;
             };
             // That another's turn may turn a breaker is meant.
-            if (held.verdict, &held.deployed) == (standing.verdict, &standing.deployed) {
+            let same_weight = held.weight == standing.weight;
+            if same_weight
+                && (held.verdict, &held.deployed) == (standing.verdict, &standing.deployed)
+            {
                 continue;
             }
             let (held, verdict) = (held.verdict, standing.verdict);
@@ -373,7 +395,7 @@ impl Expected {
             }
             Event::Failures => Expected { only_down: true, ..quiet },
             Event::RetryDue => Expected { retried: true, ..quiet },
-            Event::Drain(key) | Event::Enable(key) => {
+            Event::Drain(key) | Event::Enable(key) | Event::Weigh { key, weight: _ } => {
                 Expected { refused: !known(key), key: Some(key.clone()), ..quiet }
             }
             Event::Certificates(_) => quiet,
@@ -391,9 +413,10 @@ impl Expected {
 fn standings(pools: &[Arc<Pool>]) -> HashMap<Key, Standing> {
     let members = pools.iter().flat_map(|pool| &pool.members);
     let standing = |member: &Member| {
-        let (verdict, deployed) = (member.verdict, member.deployed.clone());
+        let (verdict, weight) = (member.verdict, member.weight);
+        let deployed = member.deployed.clone();
         let breaker = member.breaker.clone();
-        (member.backend.key().clone(), Standing { verdict, deployed, breaker })
+        (member.backend.key().clone(), Standing { verdict, weight, deployed, breaker })
     };
     members.map(standing).collect()
 }
@@ -431,10 +454,11 @@ fn check_candidates(pool: &Pool) {
     let in_use = |it: &&Member| it.verdict == Verdict::Up && !open(it);
     let up = |backup: bool, fitting: bool| {
         let mut those = pool.members.iter().filter(in_use);
-        those.any(|it| it.backup == backup && (!fitting || fits(it)))
+        those.any(|it| it.weight > 0 && it.backup == backup && (!fitting || fits(it)))
     };
     for (index, member) in pool.members.iter().enumerate() {
         let expected = match member.verdict {
+            _ if member.weight == 0 => false,
             Verdict::Draining => false,
             Verdict::Up if !open(member) => {
                 let best = fits(member) || !up(member.backup, true);

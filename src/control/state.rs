@@ -15,6 +15,7 @@ use crate::{
         plight::Plight,
         runs::{Heard, Runs},
         skew::{self, Census},
+        weights,
     },
     pool::{
         backend::{Backend, Bell, Key},
@@ -96,6 +97,7 @@ impl State {
             Event::Failures => Ok(self.change(now, |entry| entry.failures(now))),
             Event::RetryDue => Ok(self.change(now, |entry| entry.retry(now))),
             Event::Drain(key) => self.ordered(&key, now, |entry| entry.drain(now)),
+            Event::Weigh { key, weight } => self.weigh(&key, weight, now),
             Event::Enable(key) => self.ordered(&key, now, |entry| entry.enable(now)),
             Event::Certificates(renewed) => self.certificates(renewed),
             Event::Terminate => Ok(self.enter(Phase::Draining)),
@@ -141,7 +143,7 @@ impl State {
         }
         self.config = config;
         self.parts = parts;
-        self.enter_backends(Arrival::ByReload, now);
+        lines.extend(self.enter_backends(Arrival::ByReload, now));
         lines.extend(self.look_at_breakers(now).lines);
         let before = self.snapshot.clone();
         let snapshot = self.rebuild();
@@ -158,13 +160,14 @@ impl State {
     }
 
     /// Brings the book in line with the configuration: equal key, same backend.
-    fn enter_backends(&mut self, arrival: Arrival, now: Moment) {
+    fn enter_backends(&mut self, arrival: Arrival, now: Moment) -> Vec<Line> {
+        let mut lines = Vec::new();
         let mut before = std::mem::take(&mut self.book);
         for pool in &self.config.pools {
             let pool = self.pool_settings(pool);
             for backend in &pool.backends {
                 let key = Key { pool: pool.name.clone(), address: backend.address };
-                let entry = match before.remove(&key) {
+                let mut entry = match before.remove(&key) {
                     Some(mut held) => {
                         held.settle(pool.clone(), now);
                         held
@@ -177,9 +180,11 @@ impl State {
                         entry
                     }
                 };
+                lines.extend(entry.settle_weight(backend.weight));
                 self.book.insert(key, entry);
             }
         }
+        lines
     }
 
     fn releases_were_read(&self, pool: &str) -> bool {
@@ -266,10 +271,18 @@ impl State {
         let Some(entry) = self.book.get_mut(key) else {
             return Err(Refused::because(self.unknown(key)));
         };
-        let verdict = entry.verdict();
+        let before = entry.standing();
         let line = order(entry);
-        let turned = entry.verdict() != verdict;
+        let turned = entry.standing() != before;
         Ok(self.settled(turned, vec![line], now))
+    }
+
+    fn weigh(&mut self, key: &Key, weight: u32, now: Moment) -> Result<Applied, Refused> {
+        if weight > weights::MOST {
+            let expected = format!("{weight} is no weight: expected 0 to {}", weights::MOST);
+            return Err(Refused::because(expected));
+        }
+        self.ordered(key, now, |entry| entry.weigh(weight))
     }
 
     /// What came of an event at one backend or several may turn breakers: those of its pool's others
@@ -363,7 +376,7 @@ impl State {
         let entry = &self.book[&Key { pool: pool.name.clone(), address: backend.address }];
         Member {
             backend: entry.backend.clone(),
-            weight: backend.weight,
+            weight: entry.weights.effective(),
             backup: backend.backup,
             max_requests: backend.max_requests,
             verdict: entry.verdict(),
@@ -411,8 +424,9 @@ fn some_of(names: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// Of one pool's settings: weight and backup are equal then.
+/// Of one pool's settings: backup and limits are equal then.
 fn same(held: &Member, now: &Member) -> bool {
-    let standing = held.verdict == now.verdict && held.deployed == now.deployed;
+    let standing =
+        held.verdict == now.verdict && held.weight == now.weight && held.deployed == now.deployed;
     Arc::ptr_eq(&held.backend, &now.backend) && standing && held.breaker == now.breaker
 }

@@ -151,6 +151,7 @@ mod tests {
             verdict,
             since: 0,
             weight: 1,
+            file_weight: 1,
             backup: false,
             max_requests: None,
             breaker: None,

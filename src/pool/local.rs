@@ -27,6 +27,8 @@ use crate::{
 /// What stays of a backend over a change of its pool. Requests under way keep writing to it.
 #[derive(Default)]
 struct Kept {
+    /// `None`: it was not there.
+    weight: Option<u32>,
     credit: i64,
     time: Rc<Cell<Estimate>>,
     idle: Rc<IdleConnections>,
@@ -61,15 +63,21 @@ impl LocalPool {
     pub fn new(pool: Arc<Pool>, slot: usize, previous: Option<&LocalPool>) -> Rc<LocalPool> {
         let mut kept = previous.map(|held| held.kept(&pool)).unwrap_or_default();
         let (mut memory, mut idle, mut multiplexed) = (Memory::default(), Vec::new(), Vec::new());
+        let mut reweighed = false;
         for member in &pool.members {
             let held = kept.remove(member.backend.key()).unwrap_or_default();
             memory.credits.push(held.credit);
+            reweighed |= held.weight.is_some_and(|before| before != member.weight);
             memory.times.push(held.time);
             held.idle.max.set(pool.config.max_idle);
             held.idle.limit.set(pool.config.timeouts.keep_alive);
             held.multiplexed.keep_for(pool.config.timeouts.keep_alive);
             idle.push(held.idle);
             multiplexed.push(held.multiplexed);
+        }
+        if reweighed {
+            // What was earned by other weights would bunch the next turns.
+            memory.credits.fill(0);
         }
         for gone in kept.into_values() {
             gone.idle.retire();
@@ -99,6 +107,7 @@ impl LocalPool {
             let credit = memory.credits[index];
             let time = memory.times[index].clone();
             let mut kept = Kept {
+                weight: Some(member.weight),
                 credit,
                 time,
                 idle: self.idle[index].clone(),

@@ -24,7 +24,8 @@ pub struct Pool {
     /// The release that the traffic keeps to; `None`: to none.
     pub preferred: Option<Release>,
     /// Indexes into `members`, in their order: the normal backends that are up, else the backups
-    /// that are up, of these those that the traffic keeps to; else what `when_all_down` says.
+    /// that are up, of these those that the traffic keeps to; else what `when_all_down` says. None
+    /// of weight 0.
     pub candidates: Vec<usize>,
     /// The largest weight among them.
     pub heaviest: u32,
@@ -45,6 +46,7 @@ pub struct Pool {
 #[derive(Clone)]
 pub struct Member {
     pub backend: Arc<Backend>,
+    /// 0: no new clients; those that a cookie keeps there stay.
     pub weight: u32,
     pub backup: bool,
     /// Requests under way at once, in the whole process; `None`: no limit.
@@ -143,7 +145,10 @@ impl Pool {
 
     /// Whether clients that were at this member before may stay there.
     fn keeps(&self, index: usize) -> bool {
-        self.candidates.binary_search(&index).is_ok()
+        let member = &self.members[index];
+        let weightless = member.weight == 0 && member.is_up() && !member.backup;
+        let takes_no_new = weightless && member.runs(self.preferred.as_ref());
+        takes_no_new || self.candidates.binary_search(&index).is_ok()
     }
 
     /// What a request that finds none of its takers available waits for.
@@ -162,6 +167,15 @@ impl Member {
     /// In use: its health and its breaker let it be.
     pub fn is_up(&self) -> bool {
         self.verdict == Verdict::Up && !self.breaker.as_ref().is_some_and(Position::is_open)
+    }
+
+    /// Whether the traffic that keeps to this release may go there. One whose release is unknown is
+    /// not left out: nothing speaks against it.
+    fn runs(&self, preferred: Option<&Release>) -> bool {
+        match (preferred, &self.deployed) {
+            (Some(preferred), Some(deployed)) => deployed.release == *preferred,
+            (None, _) | (_, None) => true,
+        }
     }
 
     /// Whether all its places are taken.
@@ -217,13 +231,10 @@ fn candidates(
     when_all_down: WhenAllDown,
 ) -> Vec<usize> {
     let all = |wanted: &dyn Fn(&Member) -> bool| -> Vec<usize> {
-        (0..members.len()).filter(|&index| wanted(&members[index])).collect()
+        let takes = |member: &Member| member.weight > 0 && wanted(member);
+        (0..members.len()).filter(|&index| takes(&members[index])).collect()
     };
-    // A backend whose release is unknown is not left out: nothing speaks against it.
-    let keeps = |member: &Member| match (preferred, &member.deployed) {
-        (Some(preferred), Some(deployed)) => deployed.release == *preferred,
-        (None, _) | (_, None) => true,
-    };
+    let keeps = |member: &Member| member.runs(preferred);
     let tiers: [&dyn Fn(&Member) -> bool; 4] = [
         &|member| member.is_up() && !member.backup && keeps(member),
         &|member| member.is_up() && !member.backup,
@@ -236,7 +247,7 @@ fn candidates(
     }
     match when_all_down {
         WhenAllDown::Fail => Vec::new(),
-        // What an operator drains stays drained: it was taken out on purpose.
+        // What an operator drains stays drained, and weight 0 is 0: it was meant so.
         WhenAllDown::ServeAnyway => all(&|member| member.verdict != Verdict::Draining),
     }
 }

@@ -63,7 +63,7 @@ impl LocalPool {
     }
 
     fn place_within_limits(&self, ask: &Ask<'_>) -> Result<(usize, InFlight<'_>), NoPlace> {
-        if self.pool.candidates.is_empty() {
+        if self.pool.candidates.is_empty() && self.pool.takers(ask).is_empty() {
             return Err(NoPlace::NoneUp);
         }
         // Who waits goes first.

@@ -20,3 +20,4 @@ mod service;
 mod sticky;
 mod tls;
 mod upgrade;
+mod weights;

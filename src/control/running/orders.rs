@@ -21,6 +21,9 @@ impl Running {
                 Answer { status, ..Answer::done(Vec::new()) }
             }
             Request::Drain { backend } => self.ordered(&backend, Event::Drain),
+            Request::Weight { backend, weight } => {
+                self.ordered(&backend, |key| Event::Weigh { key, weight })
+            }
             Request::Enable { backend } => self.ordered(&backend, Event::Enable),
         };
         // Who asked may have left.

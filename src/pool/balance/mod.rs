@@ -77,6 +77,11 @@ pub fn pick(
     clock: impl Fn() -> Instant,
 ) -> Option<Pick> {
     let candidates: &[usize] = &available(pool, ask);
+    if let [only] = *candidates
+        && ask.kept_at == Some(only)
+    {
+        return Some(Pick { index: only, by: None });
+    }
     let members: &[Member] = &pool.members;
     memory.credits.resize(members.len(), 0);
     memory.times.resize_with(members.len(), Rc::default);
