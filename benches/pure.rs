@@ -27,7 +27,7 @@ use equipoise::{
             rules::{self, RequestRules},
             scan::Scan,
         },
-        headers::{self, Connection, Inbound, Outbound, Sender},
+        headers::{self, Connection, Inbound, Outbound, Sender, Shown},
         refusal::{self, Refusal},
         route::{self, Route, Router, Target},
         target,
@@ -230,6 +230,7 @@ fn write_request(
         upgrade: None,
         expects_continue: false,
         sender,
+        certificate: Shown::NotAsked,
         request_id: "0123456789abcdef0123456789abcdef",
         changes: None,
     };

@@ -140,6 +140,7 @@ fn site(
     Site {
         listener: listener.name.clone(),
         certificates: tls.map(|tls| tls.resolver.clone()),
+        callers: tls.and_then(|tls| tls.callers.clone()),
         redirect_https: listener.redirect_https,
         hsts: listener.hsts.as_ref().map(hsts_value),
         trusted_proxies: listener.trusted_proxies.clone(),

@@ -58,6 +58,16 @@ static OWNED_IN_REQUESTS: &Owned = &[
     (&["proxy"], "it never reaches a backend: CGI programs take it for a setting"),
     (
         &[
+            "x-client-cert-subject",
+            "x-client-cert-fingerprint",
+            "x-client-cert-verify",
+            "client-cert",
+            "client-cert-chain",
+        ],
+        "`client_certificates` of the listener sets what is said of a client's certificate",
+    ),
+    (
+        &[
             "forwarded",
             "x-forwarded-for",
             "x-forwarded-host",

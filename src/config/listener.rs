@@ -17,6 +17,7 @@ pub(super) static LISTENER: Shape = Shape {
         "bind",
         "certificates",
         "min_tls",
+        "client_certificates",
         "protocols",
         "redirect",
         "hsts",

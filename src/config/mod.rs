@@ -133,6 +133,7 @@ static SHAPES: &[&Shape] = &[
     &listener::LIMITS,
     &listener::TIMEOUTS,
     &tls::CERTIFICATE,
+    &tls::CLIENT_CERTIFICATES,
     &tls::HSTS,
     &route::ROUTE,
     &redirect::REDIRECT,

@@ -6,7 +6,24 @@ use super::model::{Action, Config, Listener, Pool, Queue, Trust};
 pub fn notes(config: &Config) -> Vec<String> {
     let listeners = config.listeners.iter().flat_map(|listener| of_listener(config, listener));
     let pools = config.pools.iter().flat_map(|pool| of_pool(config, pool));
-    listeners.chain(pools).collect()
+    guarded(config).into_iter().chain(listeners).chain(pools).collect()
+}
+
+/// What a listener guards by client certificates is guarded on that listener alone.
+fn guarded(config: &Config) -> Option<String> {
+    let required = |listener: &Listener| {
+        let clients = listener.tls.as_ref().and_then(|tls| tls.clients.as_ref());
+        clients.is_some_and(|clients| clients.required)
+    };
+    let guarding = config.listeners.iter().find(|listener| required(listener))?;
+    let mut serving = config.listeners.iter().filter(|it| it.redirect_https.is_none());
+    let open = serving.find(|listener| !required(listener))?;
+    let route = config.routes.iter().find(|route| route.listener.is_none())?;
+    let (guarding, open, route) = (&guarding.name, &open.name, &route.name);
+    Some(format!(
+        "route {route}: listener {guarding} serves it to clients with a certificate alone, but \
+         listener {open} to everybody: name its `listener`"
+    ))
 }
 
 fn of_listener(config: &Config, listener: &Listener) -> Vec<String> {
@@ -124,6 +141,21 @@ mod tests {
                 "pool app: every backend is a `backup`: they serve as if none were",
             ],
         );
+    }
+
+    #[test]
+    fn a_route_that_is_guarded_on_one_listener_alone() {
+        let tls = "[listener.api]\nbind = \"0.0.0.0:443\"\n\
+                   certificates = [{ cert = \"a\", key = \"b\", default = true }]\n";
+        let open = "[listener.http]\nbind = \"0.0.0.0:80\"\n";
+        let route = "[[route]]\nrespond = { status = 200 }\n";
+        let asked = "client_certificates = { ca = \"c\" }\n";
+        let note = "route *: listener api serves it to clients with a certificate alone, but \
+                    listener http to everybody: name its `listener`";
+        check(&format!("{tls}{asked}{open}{route}"), &[note]);
+        check(&format!("{tls}{asked}{open}redirect = \"https\"\n{route}"), &[]);
+        check(&format!("{tls}{asked}{route}"), &[]);
+        check(&format!("{tls}{open}{route}"), &[]);
     }
 
     #[test]

@@ -192,6 +192,20 @@ fn a_route_of_a_listener_that_redirects() {
 
 #[test]
 #[rustfmt::skip]
+fn client_certificates_that_can_not_be() {
+    let tls = "[listener.x]\nbind = \"0.0.0.0:444\"\ncertificates = [{ cert = \"b\", key = \"b\" }]\n";
+    let with = |asked: &str| format!("{tls}client_certificates = {asked}");
+    check(&[
+        (&with("true"), "17:23", "true is no value for `client_certificates`", "expected a table"),
+        (&with("{}"), "17:23", "`ca` is missing", "ca = \"clients.pem\""),
+        (&with("{ ca = \"a\", required = \"no\" }"), "17:46", "`no` is no value for `required`", "true or false"),
+        (&with("{ ca = 5 }"), "17:30", "5 is no value for `ca`", ""),
+        ("[listener.x]\nbind = \"0.0.0.0:444\"\nclient_certificates = { ca = \"a\" }", "16:1", "`client_certificates` on a listener without `certificates`", "add `certificates`"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
 fn tls_to_backends_that_can_not_be() {
     check(&[
         ("tls = true", "14:7", "true is no value for `tls`", "tls = {} trusts the system's authorities"),

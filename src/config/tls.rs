@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     diagnostic::{Diagnostic, Place},
-    model::{Certificate, Hsts, Tls, TlsVersion, Versions},
+    model::{Authorities, Certificate, ClientCertificates, Hsts, Tls, TlsVersion, Versions},
     reader::{Field, Shape, Table},
 };
 
@@ -20,6 +20,9 @@ pub(super) static HSTS: Shape = Shape {
     name: "`hsts` of [listener.NAME]",
     keys: &["max_age", "include_subdomains", "preload"],
 };
+
+pub(super) static CLIENT_CERTIFICATES: Shape =
+    Shape { name: "`client_certificates` of [listener.NAME]", keys: &["ca", "required"] };
 
 const A_PAIR: &str =
     r#"expected a pair of files: { cert = "example.com.crt", key = "example.com.key" }"#;
@@ -34,6 +37,7 @@ pub(super) fn read(listener: &Table<'_>, versions: Versions) -> Option<Tls> {
     let Some(field) = listener.field("certificates") else {
         only_with_certificates(listener, "min_tls");
         only_with_certificates(listener, "hsts");
+        only_with_certificates(listener, "client_certificates");
         return None;
     };
     let mut certificates = Vec::new();
@@ -51,7 +55,8 @@ pub(super) fn read(listener: &Table<'_>, versions: Versions) -> Option<Tls> {
             field.judge::<()>(Err(expected));
         }
     }
-    Some(Tls { certificates, min_version, versions })
+    let clients = clients(listener);
+    Some(Tls { certificates, min_version, versions, clients })
 }
 
 fn only_with_certificates(listener: &Table<'_>, key: &'static str) {
@@ -62,6 +67,14 @@ fn only_with_certificates(listener: &Table<'_>, key: &'static str) {
         let diagnostic = Diagnostic::at(field.key_place, message).help(help);
         listener.findings().missing(diagnostic);
     }
+}
+
+fn clients(listener: &Table<'_>) -> Option<ClientCertificates> {
+    let table = listener.field("client_certificates")?.table(&CLIENT_CERTIFICATES)?;
+    let required = table.boolean("required", true);
+    let expected = r#"expected the authorities that issue them: { ca = "clients.pem" }"#;
+    let (file, place) = path(&table.required("ca", expected)?)?;
+    Some(ClientCertificates { authorities: Authorities { file, place }, required })
 }
 
 fn certificate(item: &Field<'_>) -> Option<Certificate> {

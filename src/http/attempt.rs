@@ -16,7 +16,7 @@ use crate::{
             rules::{self, RequestRules, ResponseRules},
         },
         h2::upstream::UpstreamStream,
-        headers::{self, Connection, Inbound, Outbound},
+        headers::{self, Connection, Inbound, Outbound, Shown},
         passage::Passage,
         proxy::{Content, Exchange, Next},
         record::Record,
@@ -31,7 +31,7 @@ use crate::{
     },
     net::{
         relay::Ending,
-        tls::{Alpn, Cause},
+        tls::{Alpn, Caller, Cause},
     },
     observe::{dates::http_date, reason::Reason},
     pool::{
@@ -198,12 +198,22 @@ impl<'a> Attempt<'_, 'a> {
             takes_trailers: matches!(upstream, Upstream::H2(_)),
             expects_continue: self.rules.expects_continue && self.content == Content::Streamed,
             sender: self.exchange.sender,
+            certificate: self.shown(),
             request_id: &self.record.request_id,
             changes: self.exchange.changes(self.record, |rules| rules.request_headers.as_ref()),
         };
         let mut head = Vec::with_capacity(HEAD_BYTES);
         headers::write_request(&mut head, self.exchange.request, &outbound);
         head
+    }
+
+    /// What the client showed of who it is.
+    fn shown(&self) -> Shown<'a> {
+        match self.exchange.caller.map(Caller::certificate) {
+            None => Shown::NotAsked,
+            Some(None) => Shown::Nothing,
+            Some(Some(certificate)) => Shown::Verified(certificate),
+        }
     }
 
     /// Waits for the answer that counts; interim ones are passed on.
@@ -387,7 +397,7 @@ fn no_connection(error: &DialError) -> Refusal {
             Cause::Expired => refusal::UPSTREAM_EXPIRED,
             Cause::Certificate => refusal::UPSTREAM_CERTIFICATE,
             Cause::OurCertificate => refusal::UPSTREAM_REFUSES_OURS,
-            Cause::Protocol => refusal::UPSTREAM_HANDSHAKE,
+            Cause::Missing | Cause::Protocol => refusal::UPSTREAM_HANDSHAKE,
         },
     }
 }

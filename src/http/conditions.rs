@@ -52,8 +52,7 @@ pub fn judge(conditions: &Conditions, asked: &Asked<'_>) -> Verdict {
 fn header(condition: &Condition, asked: &Asked<'_>) -> Verdict {
     let counts = |line: &&Line| {
         let name = asked.fields.bytes(line.name);
-        name.eq_ignore_ascii_case(condition.key.as_bytes())
-            && (asked.trusted || !line.known.is_forwarding())
+        name.eq_ignore_ascii_case(condition.key.as_bytes()) && line.known.is_believed(asked.trusted)
     };
     let values = asked.fields.lines().iter().filter(counts).map(|line| asked.fields.value(line));
     compare(&condition.wanted, values, |value, wanted| value == wanted.as_bytes())

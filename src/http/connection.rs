@@ -15,18 +15,20 @@ use crate::{
         refusal,
     },
     message::head::Request,
-    net::stream::Stream,
+    net::{stream::Stream, tls::Caller},
 };
 
 /// How long a kept-alive connection of a closing door may still bring a request.
 pub const CLOSING_GRACE: Duration = Duration::from_secs(1);
 
 /// Where a connection comes from, and where it came to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ends {
     pub peer: SocketAddr,
     /// The listener's.
     pub port: u16,
+    /// Who it is; `None` where that is not asked.
+    pub caller: Option<Rc<Caller>>,
 }
 
 /// Serves an accepted connection to its end, in the version of HTTP that it speaks.
@@ -47,7 +49,7 @@ pub async fn serve(stream: Stream, ends: Ends, door: Rc<Door>, local: Rc<Local>)
             Waited::Gone => return,
         }
         served += 1;
-        match serve_one(&mut client, ends, &door, &local, served).await {
+        match serve_one(&mut client, &ends, &door, &local, served).await {
             After::Next(Next::Request) => {}
             After::Next(Next::Linger) => return client.linger().await,
             After::Next(Next::Cut) => return,
@@ -69,7 +71,7 @@ enum After {
 
 async fn serve_one(
     client: &mut Client,
-    ends: Ends,
+    ends: &Ends,
     door: &Door,
     local: &Local,
     served: u64,

@@ -9,6 +9,7 @@ use crate::{
         field::{Name, list_members},
         head::{Fields, Line, Request, Response},
     },
+    net::tls::ClientCertificate,
     observe::dates::Stamp,
 };
 
@@ -21,6 +22,14 @@ pub struct Sender {
     pub tls: bool,
     /// Of the listener.
     pub port: u16,
+}
+
+/// What a client showed of who it is, where it was asked.
+#[derive(Clone, Copy, Debug)]
+pub enum Shown<'a> {
+    NotAsked,
+    Nothing,
+    Verified(&'a ClientCertificate),
 }
 
 /// What a backend is told that the client did not say.
@@ -36,6 +45,7 @@ pub struct Outbound<'a> {
     pub upgrade: Option<&'a [u8]>,
     pub expects_continue: bool,
     pub sender: Sender,
+    pub certificate: Shown<'a>,
     pub request_id: &'a str,
     /// What the route changes.
     pub changes: Option<Changes<'a>>,
@@ -54,6 +64,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request, outbound: &Outbound<'
         let dropped = match line.known {
             // CGI programs take Proxy for the setting of that name (httpoxy).
             Name::Host | Name::ContentLength | Name::Disguised | Name::Proxy => true,
+            Name::ClientCertificate => true,
             Name::Expect => !outbound.expects_continue,
             known if known.is_forwarding() => !is_kept_as_is(known, outbound.sender.trusted),
             known => known.is_hop_by_hop(),
@@ -74,6 +85,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request, outbound: &Outbound<'
         copied(out, "Upgrade", protocols);
     }
     write_forwarding(out, &request.fields, outbound);
+    write_shown(out, outbound.certificate);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -123,6 +135,19 @@ fn write_forwarding(out: &mut Vec<u8>, fields: &Fields, outbound: &Outbound<'_>)
     write_kept_list(out, fields, Name::Forwarded, trusted);
     write_forwarded_element(out, address, host, proto);
     copied(out, "X-Request-Id", outbound.request_id.as_bytes());
+}
+
+/// Both values are visible ASCII.
+fn write_shown(out: &mut Vec<u8>, shown: Shown<'_>) {
+    match shown {
+        Shown::NotAsked => {}
+        Shown::Nothing => copied(out, "X-Client-Cert-Verify", b"none"),
+        Shown::Verified(certificate) => {
+            copied(out, "X-Client-Cert-Verify", b"verified");
+            copied(out, "X-Client-Cert-Subject", certificate.subject.as_bytes());
+            copied(out, "X-Client-Cert-Fingerprint", certificate.fingerprint.as_bytes());
+        }
+    }
 }
 
 /// What a trusted proxy said in a list, for us to add to.
@@ -327,6 +352,7 @@ mod tests {
             upgrade: None,
             expects_continue: false,
             sender,
+            certificate: Shown::NotAsked,
             request_id: "id",
             changes: None,
         };
@@ -363,6 +389,31 @@ mod tests {
             "GET / HTTP/1.1|Host: x|X-Forwarded-For: 1.1.1.1, 2.2.2.2, 192.0.2.7|\
              X-Forwarded-Proto: http|X-Forwarded-Host: y|X-Forwarded-Port: 80|\
              Forwarded: for=1.1.1.1, for=192.0.2.7;host=\"x\";proto=https|X-Request-Id: id"
+        );
+    }
+
+    #[test]
+    fn nobody_says_but_we_whom_we_have_verified() {
+        let head = "GET / HTTP/1.1|Host: x|X-Client-Cert-Verify: verified|Client-Cert: :x:|\
+                    x-client-cert-subject: CN=a|X_Client_Cert_Verify: verified|Client-Cert-Chain: :x:|\
+                    X-Client-Cert-Fingerprint: 00|client_cert: :x:";
+        for trusted in [false, true] {
+            assert_eq!(
+                sent(head, Sender { trusted, ..SENDER }),
+                format!("GET / HTTP/1.1|Host: x|{SET}")
+            );
+        }
+        let shown = |shown| {
+            let mut out = Vec::new();
+            write_shown(&mut out, shown);
+            String::from_utf8(out).unwrap().replace("\r\n", "|")
+        };
+        let certificate =
+            ClientCertificate { subject: r"CN=a\0D\0A".to_owned(), fingerprint: "ab".to_owned() };
+        assert_eq!(shown(Shown::Nothing), "X-Client-Cert-Verify: none|");
+        assert_eq!(
+            shown(Shown::Verified(&certificate)),
+            r"X-Client-Cert-Verify: verified|X-Client-Cert-Subject: CN=a\0D\0A|X-Client-Cert-Fingerprint: ab|"
         );
     }
 

@@ -42,7 +42,7 @@ fn header<'a>(name: &str, asked: &Asked<'a>) -> Option<&'a [u8]> {
     // What a stranger says of whom it forwards for is not passed on either.
     let counts = |line: &&Line| {
         fields.bytes(line.name).eq_ignore_ascii_case(name.as_bytes())
-            && (asked.sender.trusted || !line.known.is_forwarding())
+            && line.known.is_believed(asked.sender.trusted)
     };
     let line = fields.lines().iter().find(counts)?;
     Some(fields.value(line)).filter(|value| !value.is_empty())

@@ -38,6 +38,7 @@ use crate::{
         method::Method,
         path::{self, PathError, Reading},
     },
+    net::tls::Caller,
     observe::{dates::http_date, reason::Reason},
     pool::{
         local::LocalPool,
@@ -58,6 +59,8 @@ pub struct Exchange<'a> {
     pub local: &'a Local,
     pub request: &'a Request,
     pub sender: Sender,
+    /// Who the client is; `None` where that is not asked.
+    pub caller: Option<&'a Caller>,
     /// As the client wrote it; `None` until it has been read.
     pub target: Option<Target<'a>>,
     /// No request may follow on this connection.
@@ -88,7 +91,7 @@ pub struct Arrival<'a> {
 /// Serves one request to its end, and tells of it.
 pub async fn serve(
     arrival: Arrival<'_>,
-    ends: Ends,
+    ends: &Ends,
     door: &Door,
     serving: &Serving,
     local: &Local,
@@ -104,6 +107,8 @@ pub async fn serve(
         tls: site.is_tls(),
         port: ends.port,
     };
+    let caller = ends.caller.as_deref().filter(|_| site.callers.is_some());
+    record.certificate = caller.and_then(Caller::certificate);
     let later = LaterPools::default();
     let mut exchange = Exchange {
         client,
@@ -113,6 +118,7 @@ pub async fn serve(
         local,
         request,
         sender,
+        caller,
         target: None,
         last,
     };
@@ -127,6 +133,9 @@ pub async fn serve(
 /// Answers one request, of which the head has been read.
 async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Next {
     let site = &exchange.serving.site;
+    if !site.admits(exchange.caller) {
+        return refuse_last(exchange, record, refusal::CLIENT_UNKNOWN).await;
+    }
     let rules = match rules::of_request(exchange.request, site.most_body) {
         Ok(rules) => rules,
         Err(refusal) => return refuse_last(exchange, record, refusal).await,

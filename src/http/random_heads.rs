@@ -159,6 +159,7 @@ fn forwarded(random: &mut Rng, bytes: &[u8]) -> Option<(Vec<u8>, Framing)> {
         upgrade: None,
         expects_continue,
         sender,
+        certificate: headers::Shown::NotAsked,
         request_id,
         changes: None,
     };

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::{
     http::{exchange::Cut, local::Local, refusal::Refusal, route::Route, site::Site},
     message::{authority, field::Name, head::Request},
+    net::tls::ClientCertificate,
     observe::{access_log::Entry, reason::Reason},
     pool::members::{Member, Pool},
 };
@@ -20,6 +21,8 @@ pub struct Record<'a> {
     /// How long its head took to come.
     pub header: Duration,
     pub request_id: String,
+    /// Of the client, where it was asked for one and showed it.
+    pub certificate: Option<&'a ClientCertificate>,
     pub route: Option<&'a Route>,
     pub pool: Option<&'a Pool>,
     pub member: Option<&'a Member>,
@@ -44,6 +47,7 @@ impl<'a> Record<'a> {
             begun,
             header: begun.elapsed(),
             request_id,
+            certificate: None,
             route: None,
             pool: None,
             member: None,
@@ -100,6 +104,7 @@ impl<'a> Record<'a> {
             time: time.checked_sub(total).unwrap_or(time),
             request_id: &self.request_id,
             client,
+            client_subject: self.certificate.map(|certificate| &*certificate.subject),
             method: request.method_bytes(),
             host: authority::without_port(field(Name::Host)),
             target: request.target_bytes(),

@@ -78,6 +78,8 @@ table! {
     /// RFC 9110, section 7.4: over TLS, a connection stands for the hosts of its certificate.
     MISDIRECTED = Misdirected "the host is of another certificate than the one that this connection asked for";
 
+    CLIENT_UNKNOWN = Misdirected "the connection was made before this listener asked its clients for the certificates that it asks for now";
+
     // Framing (RFC 9112, section 6).
     LENGTH_CONFLICT = LengthConflict "Content-Length and Transfer-Encoding exclude each other";
     SEVERAL_LENGTHS = BadContentLength "there is more than one Content-Length";

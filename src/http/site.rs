@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use crate::{
     config::{Hsts, Limits, ListenerTimeouts, Versions, network::Network},
     http::route::Router,
-    net::tls::Resolver,
+    net::tls::{Caller, Callers, Resolver},
     observe::metrics::ListenerMetrics,
 };
 
@@ -15,6 +15,8 @@ pub struct Site {
     pub listener: Arc<str>,
     /// Of a TLS listener: which certificate serves which host.
     pub certificates: Option<Arc<Resolver>>,
+    /// `None`: clients are not asked who they are.
+    pub callers: Option<Arc<Callers>>,
     /// Every request is answered with a redirect to HTTPS on this port.
     pub redirect_https: Option<u16>,
     /// The value of Strict-Transport-Security.
@@ -43,6 +45,16 @@ impl Site {
                 certificates.same_certificate(sni, host)
             }
             _ => true,
+        }
+    }
+
+    /// Whether a client may be served that was let in before the last reload: what it showed then, if
+    /// it was asked, must do now.
+    pub fn admits(&self, caller: Option<&Caller>) -> bool {
+        match (&self.callers, caller) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(callers), Some(caller)) => caller.will_do(callers),
         }
     }
 

@@ -31,6 +31,8 @@ pub enum Name {
     ProxyAuthenticate,
     ProxyAuthorization,
     StrictTransportSecurity,
+    /// One of those by which a proxy tells whom it has verified: ours, and those of RFC 9440.
+    ClientCertificate,
     /// One of the above with underscores for hyphens: CGI and WSGI can't tell the two apart, so
     /// that `X_Forwarded_For` would be read as a field that only we may set.
     Disguised,
@@ -64,6 +66,7 @@ impl Name {
             10 if is(b"connection") => Name::Connection,
             10 if is(b"keep-alive") => Name::KeepAlive,
             10 if is(b"user-agent") => Name::UserAgent,
+            11 if is(b"client-cert") => Name::ClientCertificate,
             12 if is(b"x-request-id") => Name::XRequestId,
             13 if is(b"authorization") => Name::Authorization,
             14 if is(b"content-length") => Name::ContentLength,
@@ -72,10 +75,14 @@ impl Name {
             16 if is(b"x-forwarded-host") => Name::XForwardedHost,
             16 if is(b"x-forwarded-port") => Name::XForwardedPort,
             16 if is(b"proxy-connection") => Name::ProxyConnection,
+            17 if is(b"client-cert-chain") => Name::ClientCertificate,
             17 if is(b"x-forwarded-proto") => Name::XForwardedProto,
             17 if is(b"transfer-encoding") => Name::TransferEncoding,
             18 if is(b"proxy-authenticate") => Name::ProxyAuthenticate,
+            20 if is(b"x-client-cert-verify") => Name::ClientCertificate,
+            21 if is(b"x-client-cert-subject") => Name::ClientCertificate,
             19 if is(b"proxy-authorization") => Name::ProxyAuthorization,
+            25 if is(b"x-client-cert-fingerprint") => Name::ClientCertificate,
             25 if is(b"strict-transport-security") => Name::StrictTransportSecurity,
             _ => Name::Other,
         }
@@ -112,6 +119,7 @@ impl Name {
             | Name::XForwardedPort
             | Name::XForwardedProto
             | Name::StrictTransportSecurity
+            | Name::ClientCertificate
             | Name::Disguised
             | Name::Other => false,
         }
@@ -131,10 +139,17 @@ impl Name {
         )
     }
 
+    /// Whether a client's word in it counts. Whom a proxy has verified is not believed even of a
+    /// trusted one: one that is trusted for the addresses of clients, as any CDN is, passes fields
+    /// that it does not know on from anyone, and they would let anyone in.
+    pub fn is_believed(self, trusted: bool) -> bool {
+        self != Name::ClientCertificate && (trusted || !self.is_forwarding())
+    }
+
     /// Fields that Connection may not take away: what we set or decide by would be lost on the way.
     pub fn is_protected(self) -> bool {
         let decided_by = matches!(self, Name::Host | Name::ContentLength | Name::Authorization);
-        decided_by || self.is_forwarding()
+        decided_by || self.is_forwarding() || self == Name::ClientCertificate
     }
 
     /// Fields that may not stand in trailers: framing, routing, authentication (RFC 9110,
@@ -182,8 +197,26 @@ mod tests {
         assert_eq!(Name::from_bytes(b"X_Forwarded_For"), Name::Disguised);
         assert_eq!(Name::from_bytes(b"content_length"), Name::Disguised);
         assert_eq!(Name::from_bytes(b"x-forwarded_proto"), Name::Disguised);
+        assert_eq!(Name::from_bytes(b"X_Client_Cert_Fingerprint"), Name::Disguised);
         assert_eq!(Name::from_bytes(b"my_field"), Name::Other);
         assert_eq!(Name::from_bytes(&[b'_'; 100]), Name::Other);
+    }
+
+    #[test]
+    fn nobody_is_believed_on_whom_it_has_verified() {
+        for name in [
+            "X-Client-Cert-Subject",
+            "x-client-cert-fingerprint",
+            "X-CLIENT-CERT-VERIFY",
+            "Client-Cert",
+            "Client-Cert-Chain",
+        ] {
+            let name = Name::from_bytes(name.as_bytes());
+            assert_eq!(name, Name::ClientCertificate);
+            assert!(name.is_protected() && name.is_forbidden_in_trailers());
+            assert!(!name.is_believed(true));
+        }
+        assert!(Name::XForwardedFor.is_believed(true) && !Name::XForwardedFor.is_believed(false));
     }
 
     #[test]

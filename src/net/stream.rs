@@ -220,9 +220,11 @@ mod tests {
             }],
             min_version: config::TlsVersion::Tls12,
             versions: config::Versions::Http1,
+            clients: None,
         };
         let tickets = Tickets::new().expect("keys");
-        let server = server_config(&tls, std::slice::from_ref(pair), &tickets).expect("a server");
+        let server =
+            server_config(&tls, std::slice::from_ref(pair), None, &tickets).expect("a server");
         TlsAcceptor::from(server.config)
     }
 

@@ -8,10 +8,9 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
@@ -26,7 +25,11 @@ use crate::{
         door::{Door, Serving},
         local::Local,
     },
-    net::{listen::OpenConnections, stream::Stream},
+    net::{
+        listen::OpenConnections,
+        stream::Stream,
+        tls::{Caller, Cause, HandshakeError, ServerTls},
+    },
     observe::metrics::{Handshake, ListenerMetrics, Refusal},
     snapshot,
     worker::Vital,
@@ -36,11 +39,14 @@ use crate::{
 /// waits in the kernel, and closing connections give some back.
 const EXHAUSTED_REST: Duration = Duration::from_millis(100);
 
+/// A line about refused certificates of one listener, on one worker, at most this often.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
 /// What a new connection meets. Not the socket: a connection that outlives its address must not keep
 /// that open.
 #[derive(Clone)]
 struct Meets {
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<ServerTls>,
     room: Arc<snapshot::Room>,
     open: Arc<OpenConnections>,
     metrics: Arc<ListenerMetrics>,
@@ -49,7 +55,7 @@ struct Meets {
 impl Meets {
     fn of(door: &snapshot::Door) -> Meets {
         Meets {
-            tls: door.tls.as_ref().map(|tls| tls.config.clone()),
+            tls: door.tls.clone(),
             room: door.room.clone(),
             open: door.sockets.open().clone(),
             metrics: door.site.metrics.clone(),
@@ -64,6 +70,8 @@ pub struct Post {
     meets: RefCell<Meets>,
     local: Rc<Local>,
     connections: Rc<Connections>,
+    /// When the log was last told of a certificate that was refused.
+    told: Cell<Option<Instant>>,
 }
 
 impl Post {
@@ -78,7 +86,8 @@ impl Post {
         let listener = TcpListener::from_std(meets.sockets.for_worker(worker)?)?;
         let port = meets.sockets.address.port();
         let meets = RefCell::new(Meets::of(meets));
-        let post = Rc::new(Post { port, door: Rc::new(door), meets, local, connections });
+        let (door, told) = (Rc::new(door), Cell::new(None));
+        let post = Rc::new(Post { port, door, meets, local, connections, told });
         // Whoever accepts counts as a connection: a drain that ended before what is queued has been
         // taken would reset it.
         let open = post.connections.enter();
@@ -159,37 +168,63 @@ impl Post {
     }
 
     async fn serve(&self, tcp: TcpStream, peer: SocketAddr) {
-        let Some(stream) = self.handshake(tcp).await else {
+        let Some((stream, caller)) = self.handshake(tcp).await else {
             return;
         };
-        let ends = Ends { peer, port: self.port };
+        let ends = Ends { peer, port: self.port, caller };
         connection::serve(stream, ends, self.door.clone(), self.local.clone()).await;
     }
 
-    /// The stream as it is, or after its TLS handshake.
-    async fn handshake(&self, tcp: TcpStream) -> Option<Stream> {
+    /// The stream as it is, or after its TLS handshake; with who the client is, where that is asked.
+    async fn handshake(&self, tcp: TcpStream) -> Option<(Stream, Option<Rc<Caller>>)> {
         let Some(tls) = self.meets.borrow().tls.clone() else {
-            return Some(Stream::Plain(tcp));
+            return Some((Stream::Plain(tcp), None));
         };
         let patience = self.door.serving().site.timeouts.header;
         let metrics = self.meets.borrow().metrics.clone();
         let slot = self.local.slot;
-        let accepted = timeout(patience, TlsAcceptor::from(tls).accept(tcp)).await;
-        match accepted {
-            Ok(Ok(stream)) => {
-                let stream = Stream::Tls(Box::new(stream));
+        let accepted = timeout(patience, TlsAcceptor::from(tls.config).accept(tcp)).await;
+        let Ok(accepted) = accepted else {
+            metrics.refused(slot, Refusal::HandshakeTimeout);
+            return None;
+        };
+        let known = accepted.map_err(HandshakeError::from).and_then(|stream| {
+            let caller = tls.callers.map(|callers| Caller::of(stream.get_ref().1, &callers));
+            Ok((Stream::Tls(Box::new(stream)), caller.transpose()?))
+        });
+        match known {
+            Ok((stream, caller)) => {
                 metrics.handshake(slot, kind(&stream));
-                Some(stream)
+                Some((stream, caller.map(Rc::new)))
             }
-            Ok(Err(_)) => {
-                metrics.refused(slot, Refusal::HandshakeFailed);
-                None
-            }
-            Err(_) => {
-                metrics.refused(slot, Refusal::HandshakeTimeout);
+            Err(error) => {
+                metrics.refused(slot, refusal(error.cause));
+                self.tell(&error);
                 None
             }
         }
+    }
+
+    /// Says in the log what was wrong with a client's certificate, seldom enough that clients can't
+    /// fill it. Other handshakes fail every day, of scanners and of the weather.
+    fn tell(&self, error: &HandshakeError) {
+        let now = Instant::now();
+        let due = self.told.get().is_none_or(|last| now.duration_since(last) >= TELL_EVERY);
+        if refusal(error.cause) == Refusal::BadClientCertificate && due {
+            self.told.set(Some(now));
+            let listener = &self.door.serving().site.listener;
+            tracing::warn!("listener {listener}: a client's certificate was refused: {error}");
+        }
+    }
+}
+
+fn refusal(cause: Cause) -> Refusal {
+    match cause {
+        Cause::Missing => Refusal::NoClientCertificate,
+        Cause::Name | Cause::Issuer | Cause::Expired | Cause::Certificate => {
+            Refusal::BadClientCertificate
+        }
+        Cause::OurCertificate | Cause::Protocol => Refusal::HandshakeFailed,
     }
 }
 

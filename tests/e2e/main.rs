@@ -5,6 +5,7 @@ mod backend_tls;
 mod balance;
 mod breaker;
 mod breaks;
+mod client_certificates;
 mod demo;
 mod forwarding;
 mod harness;

@@ -3,7 +3,10 @@
 use super::{Changes, gone, or_none};
 use crate::{
     config::{
-        model::{Certificate, Hsts, Limits, Listener, ListenerTimeouts, Tls, Versions},
+        model::{
+            Certificate, ClientCertificates, Hsts, Limits, Listener, ListenerTimeouts, Tls,
+            Versions,
+        },
         words::Words,
     },
     units::{duration_text, size_text},
@@ -55,8 +58,18 @@ fn tls(changes: &mut Changes, old: Option<&Tls>, new: Option<&Tls>) {
         (Some(_), None) => return changes.note("TLS -> plain HTTP"),
         (Some(old), Some(new)) => (old, new),
     };
-    let Tls { certificates, min_version, versions: _ } = old;
+    let Tls { certificates, min_version, versions: _, clients } = old;
     changes.value("min_tls", min_version.word(), new.min_version.word());
+    let asked = |clients: &Option<ClientCertificates>| match clients {
+        None => "none",
+        Some(clients) if clients.required => "required",
+        Some(_) => "optional",
+    };
+    changes.value("client_certificates", asked(clients), asked(&new.clients));
+    if let (Some(old), Some(new)) = (clients, &new.clients) {
+        let file = |clients: &ClientCertificates| clients.authorities.file.display().to_string();
+        changes.value("client_certificates ca", file(old), file(new));
+    }
     let path = |certificate: &Certificate| certificate.cert.display().to_string();
     for (old, new) in changes.by_key("certificate ", certificates, &new.certificates, path) {
         let Certificate { cert, key, default, place: _, key_place: _ } = old;

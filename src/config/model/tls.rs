@@ -13,6 +13,8 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// The listener's: what ALPN offers.
     pub versions: Versions,
+    /// `None`: clients are not asked who they are.
+    pub clients: Option<ClientCertificates>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,15 @@ pub struct Hsts {
     pub max_age: Duration,
     pub include_subdomains: bool,
     pub preload: bool,
+}
+
+/// How a listener asks its clients for certificates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientCertificates {
+    /// Who must have issued them.
+    pub authorities: Authorities,
+    /// Whether a client without one is refused.
+    pub required: bool,
 }
 
 /// TLS to the backends of a pool.

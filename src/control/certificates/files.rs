@@ -55,13 +55,14 @@ pub(super) fn owners(config: &Config) -> Vec<(Owner, Vec<Named>)> {
 }
 
 pub(super) fn of_listener(tls: &Tls) -> Vec<Named> {
-    tls.certificates.iter().map(Named::pair).collect()
+    let asked = tls.clients.iter().map(|asked| Named::authorities(&asked.authorities));
+    tls.certificates.iter().map(Named::pair).chain(asked).collect()
 }
 
 pub(super) fn of_pool(tls: &PoolTls) -> Vec<Named> {
     let trusted = match &tls.trust {
         Trust::System => Some(Named::at(Files::System, Place::default())),
-        Trust::Authorities(named) => Some(Named::at(Files::authorities(named), named.place)),
+        Trust::Authorities(named) => Some(Named::authorities(named)),
         Trust::Anyone => None,
     };
     trusted.into_iter().chain(tls.identity.as_ref().map(Named::pair)).collect()
@@ -144,6 +145,10 @@ impl Named {
     fn pair(named: &Certificate) -> Named {
         let files = Files::pair(named);
         Named { files, place: named.place, key_place: named.key_place }
+    }
+
+    fn authorities(named: &config::Authorities) -> Named {
+        Named::at(Files::authorities(named), named.place)
     }
 
     fn at(files: Files, place: Place) -> Named {

@@ -69,7 +69,9 @@ impl Certificates {
     /// What no client could be given.
     pub fn server_tls(&self, tls: &Tls, tickets: &Tickets) -> Result<ServerTls, TlsError> {
         let pairs: Vec<Arc<Pair>> = tls.certificates.iter().map(|each| self.pair(each)).collect();
-        tls::server_config(tls, &pairs, tickets)
+        let asked = tls.clients.as_ref().map(|asked| Files::authorities(&asked.authorities));
+        let authorities = asked.map(|files| self.authorities(&files));
+        tls::server_config(tls, &pairs, authorities, tickets)
     }
 
     /// The TLS to the backends of one pool.

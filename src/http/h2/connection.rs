@@ -225,7 +225,7 @@ impl Visit {
         let mut stream = ClientStream::new(reply, body, self.sni.clone());
         let client = Downstream::H2(&mut stream);
         let arrival = Arrival { client, begun, request: &request, read, last: false };
-        match proxy::serve(arrival, self.ends, &self.door, &serving, &self.local).await {
+        match proxy::serve(arrival, &self.ends, &self.door, &serving, &self.local).await {
             Next::Request | Next::Linger => self.ledger.borrow_mut().answered(),
             Next::Cut => stream.reset(Reason::INTERNAL_ERROR),
         }

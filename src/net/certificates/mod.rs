@@ -4,6 +4,7 @@ mod authorities;
 mod leaf;
 mod pem;
 mod stamp;
+mod subject;
 
 use std::{
     fmt, io,
@@ -20,7 +21,7 @@ use rustls::{
 };
 
 use self::leaf::Leaf;
-pub use self::{authorities::Authorities, stamp::Stamp};
+pub use self::{authorities::Authorities, stamp::Stamp, subject::subject};
 
 /// A certificate with its chain, its key, and what it says of itself. That the key belongs to the
 /// certificate has been checked.

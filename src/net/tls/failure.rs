@@ -15,6 +15,8 @@ pub struct HandshakeError {
 /// What was wrong, as far as it matters to whoever has to put it right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
+    /// The peer showed no certificate, and had to.
+    Missing,
     /// The peer's certificate is valid for other names.
     Name,
     /// No authority that is trusted here has signed the peer's certificate.
@@ -39,11 +41,17 @@ impl From<io::Error> for HandshakeError {
             };
             return HandshakeError { cause: Cause::Protocol, words };
         };
-        let words = match of_tls {
-            Error::InvalidMessage(_) => format!("{of_tls}: does it speak TLS on this port?"),
-            _ => of_tls.to_string(),
+        HandshakeError::from(of_tls)
+    }
+}
+
+impl From<&Error> for HandshakeError {
+    fn from(error: &Error) -> HandshakeError {
+        let words = match error {
+            Error::InvalidMessage(_) => format!("{error}: does it speak TLS on this port?"),
+            _ => error.to_string(),
         };
-        HandshakeError { cause: cause(of_tls), words }
+        HandshakeError { cause: cause(error), words }
     }
 }
 
@@ -57,6 +65,7 @@ pub fn refuses_our_certificate(error: &io::Error) -> bool {
 fn cause(error: &Error) -> Cause {
     use CertificateError::*;
     match error {
+        Error::NoCertificatesPresented => Cause::Missing,
         Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => Cause::Name,
         // A bad signature is that of an authority with the same name and another key.
         Error::InvalidCertificate(UnknownIssuer | BadSignature) => Cause::Issuer,
@@ -114,6 +123,7 @@ mod tests {
         check(CertificateError::Expired.into(), Cause::Expired);
         check(CertificateError::NotValidYet.into(), Cause::Expired);
         check(CertificateError::BadEncoding.into(), Cause::Certificate);
+        check(Error::NoCertificatesPresented, Cause::Missing);
         check(Error::AlertReceived(AlertDescription::CertificateRequired), Cause::OurCertificate);
         check(Error::AlertReceived(AlertDescription::UnknownCA), Cause::OurCertificate);
         check(Error::AlertReceived(AlertDescription::HandshakeFailure), Cause::Protocol);

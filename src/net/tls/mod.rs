@@ -1,9 +1,11 @@
 //! How TLS is spoken: versions, groups, certificates, resumption.
 //!
 //! - this file: on one listener; `resolver` its certificates, `tickets` how clients come back.
+//! - `callers`: who its clients are, where it asks them.
 //! - `client`: to the backends of one pool.
 //! - `failure`: why a handshake failed.
 
+mod callers;
 mod client;
 mod failure;
 mod resolver;
@@ -19,6 +21,7 @@ use rustls::{
 };
 
 pub use self::{
+    callers::{Caller, Callers, ClientCertificate},
     client::{Alpn, ClientTls},
     failure::{Cause, HandshakeError, refuses_our_certificate},
     resolver::Resolver,
@@ -26,7 +29,7 @@ pub use self::{
 };
 use crate::{
     config::{self, TlsVersion, Versions},
-    net::certificates::Pair,
+    net::certificates::{Authorities, Pair},
 };
 
 /// The newest first.
@@ -39,9 +42,12 @@ pub struct ServerTls {
     pub config: Arc<ServerConfig>,
     /// For what is asked of the certificates after the handshake.
     pub resolver: Arc<Resolver>,
+    /// `None`: clients are not asked who they are.
+    pub callers: Option<Arc<Callers>>,
 }
 
-/// The TLS of one listener. `pairs` are those of `tls.certificates`, in that order.
+/// The TLS of one listener. `pairs` are those of `tls.certificates`, in that order; `authorities`
+/// those of `tls.clients`.
 ///
 /// Key exchange prefers X25519MLKEM768 among the groups for which the client sent a key, then
 /// X25519, P-256 and P-384; no second round trip is spent on a better one. The server's order of
@@ -54,22 +60,31 @@ pub struct ServerTls {
 pub fn server_config(
     tls: &config::Tls,
     pairs: &[Arc<Pair>],
+    authorities: Option<&Authorities>,
     tickets: &Tickets,
 ) -> Result<ServerTls, TlsError> {
     let resolver = Arc::new(Resolver::new(tls, pairs)?);
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let callers = match (&tls.clients, authorities) {
+        (Some(asked), Some(authorities)) => Some(Arc::new(Callers::new(asked, authorities)?)),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => unreachable!("authorities are those of the clients"),
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(versions(tls.min_version))
-        .map_err(TlsError::Library)?
-        .with_no_client_auth()
-        .with_cert_resolver(resolver.clone());
+        .map_err(TlsError::Library)?;
+    let builder = match &callers {
+        Some(callers) => builder.with_client_cert_verifier(callers.verifier()),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(resolver.clone());
     config.ignore_client_order = true;
     config.alpn_protocols = protocols(tls);
-    config.ticketer = tickets.bound_to(tls, pairs);
+    config.ticketer = tickets.bound_to(tls, pairs, authorities);
     config.send_tls13_tickets = 2;
     // Session ids of TLS 1.2 would be remembered here, a second and unshared memory.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_early_data_size = 0;
-    Ok(ServerTls { config: Arc::new(config), resolver })
+    Ok(ServerTls { config: Arc::new(config), resolver, callers })
 }
 
 /// The preferred one first.

@@ -27,6 +27,7 @@ fn listener(pairs: &[Arc<Pair>], default: Option<usize>) -> config::Tls {
         certificates: pairs.iter().enumerate().map(certificate).collect(),
         min_version: TlsVersion::Tls12,
         versions: Versions::Http1,
+        clients: None,
     }
 }
 
@@ -39,7 +40,7 @@ fn server_with(
     default: Option<usize>,
     tickets: &Tickets,
 ) -> Arc<ServerConfig> {
-    server_config(&listener(pairs, default), pairs, tickets).expect("a server").config
+    server_config(&listener(pairs, default), pairs, None, tickets).expect("a server").config
 }
 
 /// A client that takes any certificate, since the tests look at which one it got, and signatures
@@ -281,9 +282,9 @@ fn the_lowest_version_is_the_lowest_spoken() {
     let pairs = [directory.pair("a", &["a.example"])];
     let tickets = Tickets::new().expect("keys");
     let mut tls = listener(&pairs, None);
-    let both = server_config(&tls, &pairs, &tickets).expect("a server");
+    let both = server_config(&tls, &pairs, None, &tickets).expect("a server");
     tls.min_version = TlsVersion::Tls13;
-    let new = server_config(&tls, &pairs, &tickets).expect("a server");
+    let new = server_config(&tls, &pairs, None, &tickets).expect("a server");
     let old_client = || Client { versions: &ALL_VERSIONS[1..], ..Client::new() };
     let version = |met: Met| met.server.protocol_version();
 
@@ -364,6 +365,32 @@ fn sessions_never_cross_to_other_certificates() {
             let met = meet(&client, &other, "a.example").expect("full again");
             assert!(!met.resumed(), "{what}");
             assert!(met.got(expected), "{what}");
+        }
+    }
+}
+
+#[test]
+fn sessions_never_cross_to_where_other_client_certificates_are_asked_for() {
+    let directory = Directory::new();
+    let pairs = [directory.pair("a", &["a.example"])];
+    let tickets = Tickets::new().expect("keys");
+    let asking = |stem: &str| {
+        let (file, _) = directory.write(stem, &["ca.example"]);
+        let authorities = Authorities::load(&file).expect("authorities");
+        let place = Default::default();
+        let named = config::Authorities { file, place };
+        let clients = config::ClientCertificates { authorities: named, required: false };
+        let tls = config::Tls { clients: Some(clients), ..listener(&pairs, None) };
+        server_config(&tls, &pairs, Some(&authorities), &tickets).expect("a server").config
+    };
+    let (none, one, other) = (server_with(&pairs, None, &tickets), asking("one"), asking("other"));
+    for versions in [&ALL_VERSIONS[..1], &ALL_VERSIONS[1..]] {
+        for (from, to, resumed) in
+            [(&none, &one, false), (&one, &none, false), (&one, &other, false), (&one, &one, true)]
+        {
+            let client = Client { versions, ..Client::new() }.config();
+            meet(&client, from, "a.example").expect("full");
+            assert_eq!(meet(&client, to, "a.example").expect("a handshake").resumed(), resumed);
         }
     }
 }

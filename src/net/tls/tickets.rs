@@ -11,7 +11,10 @@ use rustls::{
 
 use crate::{
     config,
-    net::{certificates::Pair, tls::TlsError},
+    net::{
+        certificates::{Authorities, Pair},
+        tls::TlsError,
+    },
 };
 
 /// The keys that seal tickets, made once a process and shared by every listener, every worker and
@@ -49,13 +52,16 @@ impl Tickets {
         debug_assert!(opened.is_none(), "an empty ticket opened");
     }
 
-    /// These keys, for tickets that only a listener with the very same certificates can open.
+    /// These keys, for tickets that only a listener with the very same certificates can open, which
+    /// asks its clients for the same.
     pub(super) fn bound_to(
         &self,
         tls: &config::Tls,
         pairs: &[Arc<Pair>],
+        authorities: Option<&Authorities>,
     ) -> Arc<dyn ProducesTickets> {
-        Arc::new(Bound { keys: self.keys.clone(), certificates: digest(tls, pairs) })
+        let digest = digest(tls, pairs, authorities);
+        Arc::new(Bound { keys: self.keys.clone(), certificates: digest })
     }
 }
 
@@ -86,9 +92,19 @@ impl ProducesTickets for Bound {
 }
 
 /// SHA-256 over what each client of the listener is given: the end-entity certificates in their
-/// order, each behind its length and whether it is the default.
-fn digest(tls: &config::Tls, pairs: &[Arc<Pair>]) -> Vec<u8> {
+/// order, each behind its length and whether it is the default. And over what each is asked for: a
+/// ticket holds the client's certificate, which is not asked for again.
+fn digest(tls: &config::Tls, pairs: &[Arc<Pair>], authorities: Option<&Authorities>) -> Vec<u8> {
     let mut context = sha256().start();
+    let required = tls.clients.as_ref().map(|clients| u8::from(clients.required));
+    context.update(&[required.map_or(0, |required| 1 + required)]);
+    for root in authorities.iter().flat_map(|each| &each.roots().roots) {
+        let constraints = root.name_constraints.as_ref().map_or(&[][..], |name| name.as_ref());
+        for part in [root.subject.as_ref(), root.subject_public_key_info.as_ref(), constraints] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+    }
     for (certificate, pair) in tls.certificates.iter().zip(pairs) {
         let leaf = pair.leaf();
         context.update(&[u8::from(certificate.default)]);
@@ -99,7 +115,7 @@ fn digest(tls: &config::Tls, pairs: &[Arc<Pair>]) -> Vec<u8> {
 }
 
 /// The TLS library's own; it shows its hashes only as parts of its cipher suites.
-fn sha256() -> &'static dyn Hash {
+pub(super) fn sha256() -> &'static dyn Hash {
     match aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256 {
         SupportedCipherSuite::Tls13(suite) => suite.common.hash_provider,
         SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider,

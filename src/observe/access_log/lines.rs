@@ -16,6 +16,7 @@ pub(super) fn json(out: &mut Vec<u8>, entry: &Entry<'_>) {
     out.push(b'"');
     address(out, entry.client);
     out.push(b'"');
+    text(out, "client_subject", entry.client_subject.unwrap_or_default().as_bytes());
     text(out, "method", entry.method);
     text(out, "host", entry.host);
     text(out, "target", entry.target);
@@ -189,6 +190,7 @@ mod tests {
             time: time(),
             request_id: "0af7651916cd43dd",
             client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+            client_subject: None,
             method: b"GET",
             host: b"www.example.com",
             target: b"/a?b=c",

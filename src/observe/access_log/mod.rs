@@ -5,7 +5,7 @@
 //! lost and counted; the worker goes on.
 //!
 //! What a line tells of a client: its address, and the target with its query string, so a secret
-//! in a query ends up in the log. No header value is told but Referer and User-Agent, and these
+//! in a query ends up in the log; and the subject of its certificate, where it was asked for one. No header value is told but Referer and User-Agent, and these
 //! in the combined format only.
 
 mod lines;
@@ -35,6 +35,8 @@ pub struct Entry<'a> {
     pub time: SystemTime,
     pub request_id: &'a str,
     pub client: IpAddr,
+    /// Of the certificate that the client showed, and that was verified.
+    pub client_subject: Option<&'a str>,
     pub method: &'a [u8],
     pub host: &'a [u8],
     /// As in the request line, query string included.

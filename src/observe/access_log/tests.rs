@@ -11,6 +11,7 @@ fn entry(target: &str) -> Entry<'_> {
         time: SystemTime::UNIX_EPOCH,
         request_id: "r",
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        client_subject: None,
         method: b"GET",
         host: b"h",
         target: target.as_bytes(),

@@ -28,18 +28,29 @@ pub enum Refusal {
     SourceLimit,
     /// The TLS handshake broke off: no common ground, no certificate for the name, or gone.
     HandshakeFailed,
+    /// It showed no certificate, which the listener requires.
+    NoClientCertificate,
+    /// It showed a certificate that is not valid here: issued by others, expired, or of no use.
+    BadClientCertificate,
     /// The TLS handshake was not done within the listener's `header` timeout.
     HandshakeTimeout,
 }
 
 impl Refusal {
-    const ALL: [Refusal; 3] =
-        [Refusal::SourceLimit, Refusal::HandshakeFailed, Refusal::HandshakeTimeout];
+    const ALL: [Refusal; 5] = [
+        Refusal::SourceLimit,
+        Refusal::HandshakeFailed,
+        Refusal::NoClientCertificate,
+        Refusal::BadClientCertificate,
+        Refusal::HandshakeTimeout,
+    ];
 
     pub const fn word(self) -> &'static str {
         match self {
             Refusal::SourceLimit => "source-limit",
             Refusal::HandshakeFailed => "handshake-failed",
+            Refusal::NoClientCertificate => "client-certificate-missing",
+            Refusal::BadClientCertificate => "client-certificate-invalid",
             Refusal::HandshakeTimeout => "handshake-timeout",
         }
     }

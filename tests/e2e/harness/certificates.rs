@@ -1,8 +1,15 @@
 //! A certificate authority that lives as long as a test.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
 use rustls::pki_types::CertificateDer;
 
 pub struct Authority {
@@ -50,8 +57,31 @@ impl Authority {
     pub fn issue_until(&self, names: &[&str], year: i32) -> Pair {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names of a test");
-        params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(year, 1, 1);
+        self.sign(params)
+    }
+
+    /// For a client of this common name.
+    pub fn issue_to(&self, name: &str) -> Pair {
+        self.sign(of_client(name))
+    }
+
+    /// The same, expired for years.
+    pub fn issue_to_expired(&self, name: &str) -> Pair {
+        let mut params = of_client(name);
+        params.not_after = date_time_ymd(2021, 1, 1);
+        self.sign(params)
+    }
+
+    /// The same, for so long from now.
+    pub fn issue_to_for(&self, name: &str, time: Duration) -> Pair {
+        let mut params = of_client(name);
+        params.not_after = (SystemTime::now() + time).into();
+        self.sign(params)
+    }
+
+    fn sign(&self, mut params: CertificateParams) -> Pair {
+        params.not_before = date_time_ymd(2020, 1, 1);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Pair {
@@ -60,6 +90,14 @@ impl Authority {
             der: certificate.der().to_vec(),
         }
     }
+}
+
+fn of_client(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_after = date_time_ymd(2090, 1, 1);
+    params
 }
 
 impl Pair {

@@ -20,13 +20,13 @@ use std::{
 pub use certificates::{Authority, Pair};
 pub use client::{Client, get, request};
 pub use daemon::{Daemon, ONE_BACKEND, Setup};
-pub use http::{Answer, Broken, End};
+pub use http::{Answer, Broken, End, Request};
 pub use load::Load;
 pub use metrics::Metrics;
 pub use origin::{Origin, OriginProcess, Peer};
 pub use ports::free_port;
 pub use process::{BINARY, Output, Process, equipoise, run};
-pub use tls::{TlsVersions, client_config, server_config};
+pub use tls::{TlsVersions, client_config, client_config_as, server_config};
 
 /// How long anything that must happen may take. It is far more than it takes on an idle machine:
 /// no test measures time by it.

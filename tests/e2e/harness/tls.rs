@@ -21,13 +21,25 @@ pub enum TlsVersions {
 
 /// One TLS client: its trust, and the tickets it was given.
 pub fn client_config(authority: &Authority, versions: TlsVersions) -> Arc<ClientConfig> {
+    client_config_as(None, authority, versions)
+}
+
+/// One that shows this certificate where it is asked.
+pub fn client_config_as(
+    pair: Option<&Pair>,
+    authority: &Authority,
+    versions: TlsVersions,
+) -> Arc<ClientConfig> {
     let roots = roots(authority);
     let offered = offered(versions);
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(offered)
         .expect("the provider knows both versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match pair {
+        None => config.with_no_client_auth(),
+        Some(pair) => config.with_client_auth_cert(chain(pair), key(pair)).expect("a pair of ours"),
+    };
     Arc::new(config)
 }
 
@@ -49,12 +61,18 @@ pub fn server_config(
             builder.with_client_cert_verifier(verifier.expect("a root of ours"))
         }
     };
-    let chain = vec![CertificateDer::from(pair.der.clone())];
-    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key of ours");
-    let mut config = builder.with_single_cert(chain, key).expect("a pair of ours");
+    let mut config = builder.with_single_cert(chain(pair), key(pair)).expect("a pair of ours");
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.ticketer = aws_lc_rs::Ticketer::new().expect("keys");
     Arc::new(config)
+}
+
+fn chain(pair: &Pair) -> Vec<CertificateDer<'static>> {
+    vec![CertificateDer::from(pair.der.clone())]
+}
+
+fn key(pair: &Pair) -> PrivateKeyDer<'static> {
+    PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key of ours")
 }
 
 fn roots(authority: &Authority) -> RootCertStore {
