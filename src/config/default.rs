@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::model::{Admin, Breaker, Limits, ListenerTimeouts, Passive, PoolTimeouts, Queue, Retry};
+use super::model::{
+    Admin, Breaker, Hedge, Limits, ListenerTimeouts, Passive, PoolTimeouts, Queue, Retry,
+};
 
 impl Default for Limits {
     fn default() -> Limits {
@@ -72,6 +74,12 @@ impl Default for Breaker {
             trials: 3,
             max_open: 0.5,
         }
+    }
+}
+
+impl Default for Hedge {
+    fn default() -> Hedge {
+        Hedge { percentile: 95, at_least: Duration::from_millis(10), min_requests: 100 }
     }
 }
 

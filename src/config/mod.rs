@@ -21,6 +21,7 @@ mod excerpt;
 mod hash;
 mod header_rules;
 mod health;
+mod hedge;
 mod listener;
 mod model;
 mod name;
@@ -152,6 +153,7 @@ static SHAPES: &[&Shape] = &[
     &pool::QUEUE,
     &pool_tls::TLS,
     &breaker::BREAKER,
+    &hedge::HEDGE,
     &health::HEALTH,
     &health::RELEASE,
     &top::ACCESS_LOG,

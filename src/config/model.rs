@@ -243,6 +243,8 @@ pub struct Pool {
     pub on_skew_min: f64,
     /// `None`: no backend is taken out of use by the share of its requests that fail.
     pub breaker: Option<Breaker>,
+    /// `None`: an answer is waited for from one backend at a time.
+    pub hedge: Option<Hedge>,
 }
 
 impl Pool {

@@ -75,6 +75,9 @@ fn of_pool(config: &Config, pool: &Pool) -> Vec<String> {
     if pool.queue != Queue::default() && pool.backends.iter().all(|it| it.max_requests.is_none()) {
         note("`queue` without `max_requests`: no request ever waits");
     }
+    if pool.hedge.is_some() && (pool.retry.attempts == 1 || pool.sticky.is_some()) {
+        note("`hedge` in a pool that is sticky or has one attempt: no second try is ever made");
+    }
     if pool.backends.iter().all(|backend| backend.backup) {
         note("every backend is a `backup`: they serve as if none were");
     }
@@ -107,6 +110,15 @@ mod tests {
         check(&format!("{LISTENER}{pool}"), &[note]);
         let note = "pool app: no `health` and `passive` turned off: not watched at all";
         check(&format!("{LISTENER}{pool}passive = {{ fall = 0 }}"), &[note]);
+    }
+
+    #[test]
+    fn a_second_try_that_is_never_made() {
+        let pool = "[pool.app]\nbackends = [\"10.0.1.11:80\"]\nhealth = {}\nhedge = {}\n";
+        check(&format!("{LISTENER}{pool}"), &[]);
+        let note = "pool app: `hedge` in a pool that is sticky or has one attempt: \
+                    no second try is ever made";
+        check(&format!("{LISTENER}{pool}retry = {{ attempts = 1 }}"), &[note]);
     }
 
     #[test]

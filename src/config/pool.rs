@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, ops::RangeInclusive, sync::Arc}
 use super::{
     breaker,
     diagnostic::{Diagnostic, Place},
-    hash, health,
+    hash, health, hedge,
     listener::A_WAIT,
     model::{
         Backend, Balance, HostHeader, OnSkew, Passive, Pool, PoolTimeouts, Protocol, Queue, Retry,
@@ -37,6 +37,7 @@ pub(super) static POOL: Shape = Shape {
         "on_skew_min",
         "protocol",
         "breaker",
+        "hedge",
     ],
 };
 
@@ -89,6 +90,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
         on_skew_min: table.share("on_skew_min", 1.0, 0.5),
         protocol: table.word("protocol", Protocol::Http1),
         breaker: table.field("breaker").and_then(|field| breaker::read(&field)),
+        hedge: table.field("hedge").and_then(|field| hedge::read(&field)),
     })
 }
 

@@ -76,6 +76,8 @@ fn values_of_the_wrong_kind() {
         ("breaker = { failures = \"0%\" }", "14:24", "`failures` of nothing", "above \"0%\""),
         ("breaker = { longest = \"5s\" }", "14:23", "a `longest` shorter than the first time", "at least \"10s\""),
         ("breaker = { window = \"1h\" }", "14:22", "`1h` is no value", "from \"100ms\" to \"10m\""),
+        ("hedge = { percentile = 100 }", "14:24", "100 is no value for `percentile`", "from 50 to 99"),
+        ("hedge = true", "14:9", "true is no value for `hedge`", "expected a table"),
         ("queue = 100", "14:9", "100 is no value for `queue`", "expected a table"),
         ("retry = { budget = \"120%\" }", "14:20", "`120%` is no value", "\"0%\" to \"100%\""),
         ("passive = { count_5xx = \"yes\" }", "14:25", "`yes` is no value", "true or false"),

@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::{
-    config::{HostHeader, Protocol},
+    config::HostHeader,
     http::{
+        content::Content,
         downstream::EndsBy,
         exchange::{self, Bounds, Cut, NoAnswer, Upload},
         h1::{
@@ -15,10 +16,10 @@ use crate::{
             client::GivenUp,
             rules::{self, RequestRules, ResponseRules},
         },
-        h2::upstream::UpstreamStream,
         headers::{self, Connection, Inbound, Outbound, Shown},
         passage::Passage,
-        proxy::{Content, Exchange, Next},
+        proxy::{Exchange, Next},
+        reach::{self, Unconnected},
         record::Record,
         refusal::{self, Refusal},
         target::Target,
@@ -29,31 +30,31 @@ use crate::{
         field::Name,
         head::{Response, Version},
     },
-    net::{
-        relay::Ending,
-        tls::{Alpn, Caller, Cause},
-    },
+    net::{relay::Ending, tls::Caller},
     observe::{dates::http_date, reason::Reason},
-    pool::{
-        dial::{Dial, DialError, dial},
-        local::LocalPool,
-        members::{Member, Pool},
-        retry::Reached,
-    },
+    pool::{balance::Ask, local::LocalPool, members::Member, place::InFlight, retry::Reached},
 };
 
 /// What a head and the fields that we set usually take.
 const HEAD_BYTES: usize = 1024;
 /// Interim answers that are passed on before the one that counts.
-const MAX_INTERIM: usize = 100;
+pub(super) const MAX_INTERIM: usize = 100;
 
 /// One try, for which the request holds a place at the backend.
 pub struct Attempt<'e, 'a> {
     pub exchange: &'e mut Exchange<'a>,
     pub record: &'e mut Record<'a>,
     pub pool: &'a LocalPool,
-    /// Of the member in the pool.
+    /// Of the member in the pool; of the second one, where that answered first.
     pub index: usize,
+    /// The place at that backend.
+    pub in_flight: InFlight<'a>,
+    /// When it was asked, for who balances by time.
+    pub asked: Option<std::time::Instant>,
+    /// For a second backend.
+    pub ask: Ask<'e>,
+    /// The second one, if it was asked.
+    pub hedged: Option<usize>,
     pub rules: &'e RequestRules,
     pub target: &'e Target<'e>,
     pub content: Content,
@@ -65,13 +66,20 @@ pub struct Attempt<'e, 'a> {
 impl<'a> Attempt<'_, 'a> {
     /// Sends the request to the backend and its answer to the client. An error has cost the client
     /// nothing yet.
-    pub async fn run(mut self) -> Result<Next, NoAnswer> {
+    pub async fn run(&mut self) -> Result<Next, NoAnswer> {
         let member = self.member();
         self.record.member = Some(member);
         let mut upstream = self.reach().await?;
         member.backend.metrics().requested(self.exchange.local.slot);
-        let mut upload = self.upload(&upstream);
-        let response = match self.await_answer(&mut upstream, &mut upload).await {
+        let mut upload = self.upload(member, &upstream);
+        let answer = match self.patience() {
+            None => self.await_answer(&mut upstream, &mut upload).await,
+            // Boxed: every connection would carry its memory, and few pools have it.
+            Some(patience) => {
+                Box::pin(self.await_either(&mut upstream, &mut upload, patience)).await
+            }
+        };
+        let response = match answer {
             Ok(response) => response,
             Err(none) => {
                 if none.is_silence() {
@@ -91,80 +99,36 @@ impl<'a> Attempt<'_, 'a> {
         self.deliver(upstream, upload, &response, rules).await
     }
 
-    fn member(&self) -> &'a Member {
+    pub(super) fn member(&self) -> &'a Member {
         self.pool.member(self.index)
     }
 
     /// A connection to the backend: an idle one, or a new one.
     async fn reach(&mut self) -> Result<Upstream, NoAnswer> {
-        match self.pool.pool.config.protocol {
-            Protocol::Http1 => self.reach_h1().await,
-            Protocol::H2 => self.reach_h2().await,
-        }
-    }
-
-    async fn reach_h1(&mut self) -> Result<Upstream, NoAnswer> {
-        let (local, backend) = (self.exchange.local, &self.member().backend);
+        let (pool, index, local) = (self.pool, self.index, self.exchange.local);
         // What can't be sent again is not trusted to a connection that may just be closing, and
         // neither is a second try.
-        let now = std::time::Instant::now();
         let may_reuse = self.content != Content::Streamed && self.record.attempts == 1;
-        if may_reuse && let Some(stream) = self.pool.idle(self.index).take(now) {
-            backend.metrics().connection_reused(local.slot);
-            let upstream = h1::upstream::Upstream::new(stream, true, &local.buffers);
-            return Ok(Upstream::H1(upstream));
+        if may_reuse && let Some(upstream) = reach::idle(pool, index, local) {
+            return Ok(upstream);
         }
-        let how = self.dial();
-        let stream = self.connected(dial(&how)).await?;
-        backend.metrics().connection_opened(local.slot);
-        Ok(Upstream::H1(h1::upstream::Upstream::new(stream, false, &local.buffers)))
-    }
-
-    async fn reach_h2(&mut self) -> Result<Upstream, NoAnswer> {
-        let (slot, metrics) = (self.exchange.local.slot, self.member().backend.metrics());
-        let how = self.dial();
-        let lease = self.connected(self.pool.multiplexed(self.index).lease(&how)).await?;
-        match lease.is_reused() {
-            true => metrics.connection_reused(slot),
-            false => metrics.connection_opened(slot),
-        }
-        Ok(Upstream::H2(UpstreamStream::new(lease)))
-    }
-
-    fn dial(&self) -> Dial<'a> {
-        let pool: &'a Pool = &self.pool.pool;
-        let alpn = match pool.config.protocol {
-            Protocol::Http1 => Alpn::Http1,
-            Protocol::H2 => Alpn::Http2,
-        };
-        Dial::new(pool, &self.member().backend, alpn, self.exchange.local.slot)
-    }
-
-    /// Waits for a connection, no longer than the pool's connect timeout and than the client waits.
-    async fn connected<T>(
-        &mut self,
-        dial: impl Future<Output = Result<T, DialError>>,
-    ) -> Result<T, NoAnswer> {
         let begun = Instant::now();
         let deadline = begun + self.bounds.upstream.connect;
-        let connected = self.exchange.client.unless_gone(deadline, dial).await;
+        let open = reach::open(pool, index, local);
+        let connected = self.exchange.client.unless_gone(deadline, open).await;
         self.record.connect = Some(begun.elapsed());
-        let refusal = match connected {
-            Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) => {
-                error.log(&self.member().backend);
-                no_connection(&error)
-            }
-            Err(GivenUp::Late) => refusal::CONNECT_TIMEOUT,
+        let why = match connected {
+            Ok(Ok(upstream)) => return Ok(upstream),
+            Ok(Err(error)) => Unconnected::Dial(error),
+            Err(GivenUp::Late) => Unconnected::Late,
             Err(GivenUp::ClientGone) => return Err(NoAnswer::ClientGone),
         };
-        self.member().backend.metrics().connect_failed(self.exchange.local.slot);
-        Err(NoAnswer::Upstream { refusal, reached: Reached::Nothing })
+        Err(why.told(self.member(), local.slot))
     }
 
     /// The request as it goes to the backend.
-    fn upload(&self, upstream: &Upstream) -> Upload {
-        let head = self.request_head(upstream);
+    pub(super) fn upload(&self, member: &Member, upstream: &Upstream) -> Upload {
+        let head = self.request_head(member, upstream);
         let client = &self.exchange.client;
         match self.content {
             Content::InHand(length) => {
@@ -179,14 +143,14 @@ impl<'a> Attempt<'_, 'a> {
         }
     }
 
-    fn request_head(&self, upstream: &Upstream) -> Vec<u8> {
+    fn request_head(&self, member: &Member, upstream: &Upstream) -> Vec<u8> {
         let authority = self.target.authority;
         let address;
         let host = match &self.pool.pool.config.host_header {
             HostHeader::Set(host) => host.as_bytes(),
             HostHeader::Pass if !authority.is_empty() => authority,
             HostHeader::Pass => {
-                address = self.member().backend.address().to_string();
+                address = member.backend.address().to_string();
                 address.as_bytes()
             }
         };
@@ -217,7 +181,7 @@ impl<'a> Attempt<'_, 'a> {
     }
 
     /// Waits for the answer that counts; interim ones are passed on.
-    async fn await_answer(
+    pub(super) async fn await_answer(
         &mut self,
         upstream: &mut Upstream,
         upload: &mut Upload,
@@ -231,11 +195,20 @@ impl<'a> Attempt<'_, 'a> {
                 return Ok(response);
             }
             interim += 1;
-            if interim > MAX_INTERIM {
-                return Err(sent(refusal::TOO_MANY_INTERIM));
-            }
-            self.pass_interim(&response).await?;
+            self.take_interim(&response, interim).await?;
         }
+    }
+
+    /// One more interim answer, the first of which is number 1.
+    pub(super) async fn take_interim(
+        &mut self,
+        response: &Response,
+        number: usize,
+    ) -> Result<(), NoAnswer> {
+        if number > MAX_INTERIM {
+            return Err(sent(refusal::TOO_MANY_INTERIM));
+        }
+        self.pass_interim(response).await
     }
 
     fn upgrade_asked(&self, upstream: &Upstream) -> Option<&[u8]> {
@@ -252,7 +225,7 @@ impl<'a> Attempt<'_, 'a> {
 
     /// The backend has agreed to another protocol: bytes both ways from here on.
     async fn tunnel(
-        mut self,
+        &mut self,
         upstream: h1::upstream::Upstream,
         upload: &Upload,
         mut response: Response,
@@ -315,10 +288,16 @@ impl<'a> Attempt<'_, 'a> {
         self.record.first_byte = Some(first_byte);
         self.record.status = Some(status);
         backend.metrics().responded(self.exchange.local.slot, status, first_byte);
+        self.pool.first_byte(first_byte);
+        self.judge(self.index, status, self.record.connect.unwrap_or_default() + first_byte);
+    }
+
+    /// Whether an answer, which began so long after it was asked for, speaks for its backend.
+    pub(super) fn judge(&self, index: usize, status: u16, took: Duration) {
         if status >= 500 && self.pool.pool.config.passive.count_5xx {
-            self.pool.failed(self.index);
+            self.pool.failed(index);
         } else {
-            self.pool.answered(self.index, self.record.connect.unwrap_or_default() + first_byte);
+            self.pool.answered(index, took);
         }
     }
 
@@ -384,21 +363,6 @@ impl<'a> Attempt<'_, 'a> {
         let by_close = framing == Framing::UntilClose;
         self.exchange.client.cut(if by_close { EndsBy::Close } else { EndsBy::Framing });
         Next::Cut
-    }
-}
-
-/// What the client is told of a connection that could not be made.
-fn no_connection(error: &DialError) -> Refusal {
-    match error {
-        DialError::Connect(_) => refusal::CONNECT_FAILED,
-        DialError::Handshake(error) => match error.cause {
-            Cause::Name => refusal::UPSTREAM_NAME,
-            Cause::Issuer => refusal::UPSTREAM_ISSUER,
-            Cause::Expired => refusal::UPSTREAM_EXPIRED,
-            Cause::Certificate => refusal::UPSTREAM_CERTIFICATE,
-            Cause::OurCertificate => refusal::UPSTREAM_REFUSES_OURS,
-            Cause::Missing | Cause::Protocol => refusal::UPSTREAM_HANDSHAKE,
-        },
     }
 }
 

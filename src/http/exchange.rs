@@ -222,25 +222,34 @@ pub async fn next_head(
     response: &mut Response,
     bounds: &Bounds,
 ) -> Result<(), NoAnswer> {
-    poll_fn(|context| {
-        upload.poll(context, client, upstream)?;
-        match upstream.poll_head(context, response) {
-            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(no_head(error, upstream))),
-            Poll::Pending => {}
+    poll_fn(|context| poll_head(context, client, upstream, upload, response, bounds)).await
+}
+
+/// Ready with that head. Nothing is lost where it is not polled to its end.
+pub fn poll_head(
+    context: &mut Context<'_>,
+    client: &mut Downstream<'_>,
+    upstream: &mut Upstream,
+    upload: &mut Upload,
+    response: &mut Response,
+    bounds: &Bounds,
+) -> Poll<Result<(), NoAnswer>> {
+    upload.poll(context, client, upstream)?;
+    match upstream.poll_head(context, response) {
+        Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+        Poll::Ready(Err(error)) => return Poll::Ready(Err(no_head(error, upstream))),
+        Poll::Pending => {}
+    }
+    if upload.poll_client_gone(context, client) {
+        return Poll::Ready(Err(NoAnswer::ClientGone));
+    }
+    let (deadline, late) = upload.deadline(bounds);
+    match bounds.whole() {
+        Some(whole) if whole < deadline => {
+            client.timer().poll(context, whole).map(|()| Err(upload.took_too_long()))
         }
-        if upload.poll_client_gone(context, client) {
-            return Poll::Ready(Err(NoAnswer::ClientGone));
-        }
-        let (deadline, late) = upload.deadline(bounds);
-        match bounds.whole() {
-            Some(whole) if whole < deadline => {
-                client.timer().poll(context, whole).map(|()| Err(upload.took_too_long()))
-            }
-            _ => client.timer().poll(context, deadline).map(|()| Err(late)),
-        }
-    })
-    .await
+        _ => client.timer().poll(context, deadline).map(|()| Err(late)),
+    }
 }
 
 fn no_head(error: HeadError, upstream: &Upstream) -> NoAnswer {

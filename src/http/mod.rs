@@ -1,8 +1,8 @@
 //! HTTP: the story of a request, and what decides in it.
 //!
 //! Read `connection` (a request after the other), then `proxy` (the story of one) and
-//! `attempt` (one try at one backend). What decides is
-//! pure: `refusal` (the table of what is not let in), `target`, `route`, `conditions`, `rewrite`,
+//! `attempt` (one try at one backend), which `place`, `reach` and `hedge` are parts of: a place at
+//! a backend, a connection to it, a second one where it is late. What decides is pure: `refusal` (the table of what is not let in), `target`, `route`, `conditions`, `rewrite`,
 //! `split`, `variables`, `key`, `header_rules`, `headers`, `answers`.
 //! `site` and `door` are what a listener serves, `local` what a worker lends, `record` what is told
 //! when a request is over. `h1/` and `h2/` are the two versions on the wire; `downstream` and `upstream`
@@ -13,6 +13,7 @@ pub mod answers;
 pub mod attempt;
 pub mod conditions;
 pub mod connection;
+pub mod content;
 mod digits;
 pub mod door;
 pub mod downstream;
@@ -21,6 +22,7 @@ pub mod h1;
 pub mod h2;
 pub mod header_rules;
 pub mod headers;
+pub mod hedge;
 pub mod key;
 pub mod local;
 pub mod passage;
@@ -28,6 +30,7 @@ pub mod place;
 pub mod proxy;
 #[cfg(test)]
 mod random_heads;
+pub mod reach;
 pub mod record;
 pub mod refusal;
 pub mod rewrite;

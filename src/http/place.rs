@@ -33,7 +33,8 @@ pub struct Course<'a> {
 }
 
 impl Course<'_> {
-    fn ask(&self) -> Ask<'_> {
+    /// One more try.
+    pub fn ask(&self) -> Ask<'_> {
         let kept_at = self.seen.as_ref().and_then(|seen| seen.index);
         Ask::after(&self.tried).with_key(self.key).kept_at(kept_at)
     }

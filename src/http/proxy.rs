@@ -11,6 +11,7 @@ use crate::{
         attempt::Attempt,
         conditions::Asked,
         connection::Ends,
+        content::{Content, failed_try, take_in_short_body},
         door::{Door, Serving},
         downstream::Downstream,
         exchange::{Bounds, NoAnswer},
@@ -40,15 +41,8 @@ use crate::{
     },
     net::tls::Caller,
     observe::{dates::http_date, reason::Reason},
-    pool::{
-        local::LocalPool,
-        retry::{FailedTry, Reached},
-    },
+    pool::{local::LocalPool, retry::Reached},
 };
-
-/// A body up to this size is read whole before a backend is asked: then it travels with its head,
-/// can be sent again, and a client that drips it holds no connection of a backend.
-const SHORT_BODY: u64 = 8 * 1024;
 
 /// One request of a connection, with all that serves it.
 pub struct Exchange<'a> {
@@ -279,7 +273,7 @@ async fn forward<'a>(
     let mut course = Course { pool, tried: Vec::new(), key, seen };
     loop {
         let placed = place::find(exchange, record, &mut course, &bounds).await;
-        let (index, _in_flight) = match placed {
+        let (index, in_flight) = match placed {
             Ok(placed) => placed,
             Err(Unplaced::ClientGone) => return gone(record),
             Err(Unplaced::Refused(refusal)) => {
@@ -291,11 +285,26 @@ async fn forward<'a>(
         record.attempts += 1;
         let tls = exchange.sender.tls;
         let cookie = sticky::cookie_to_set(pool, course.seen.as_ref(), index, tls);
-        let bounds = &bounds;
-        let attempt =
-            Attempt { exchange, record, pool, index, rules, target, content, bounds, cookie };
-        let asked = pool.now();
-        match attempt.run().await {
+        let mut attempt = Attempt {
+            exchange,
+            record,
+            pool,
+            index,
+            in_flight,
+            asked: pool.now(),
+            ask: course.ask(),
+            hedged: None,
+            rules,
+            target,
+            content,
+            bounds: &bounds,
+            cookie,
+        };
+        let outcome = attempt.run().await;
+        let (index, asked, hedged) = (attempt.index, attempt.asked, attempt.hedged);
+        drop(attempt);
+        course.tried.extend(hedged);
+        match outcome {
             Ok(next) => return next,
             Err(NoAnswer::ClientGone) => {
                 // Whoever sends slowly and leaves says nothing of the backend.
@@ -337,48 +346,6 @@ fn keyed<'a>(exchange: &Exchange<'a>, target: &Target<'a>) -> key::Asked<'a> {
         trusted_proxies: &exchange.serving.site.trusted_proxies,
         path: target.path,
         fields: &exchange.request.fields,
-    }
-}
-
-/// How the body of a request is at hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// All of it, so many bytes, at the front of the client's buffer.
-    InHand(usize),
-    /// It is still to come, and passes through.
-    Streamed,
-}
-
-async fn take_in_short_body(
-    exchange: &mut Exchange<'_>,
-    rules: &RequestRules,
-    whole: Option<Instant>,
-) -> Result<Content, NoRequest> {
-    let length = match rules.framing {
-        Framing::Empty => 0,
-        Framing::Length(length) if length <= SHORT_BODY => length as usize,
-        Framing::Length(_) | Framing::Chunked | Framing::UntilClose => {
-            return Ok(Content::Streamed);
-        }
-    };
-    let client = &mut exchange.client;
-    if client.at_hand().len() >= length {
-        return Ok(Content::InHand(length));
-    }
-    if rules.expects_continue {
-        // It comes only when the backend has said that it wants it.
-        return Ok(Content::Streamed);
-    }
-    client.read_body(length, exchange.serving.site.timeouts.body_idle, whole).await?;
-    Ok(Content::InHand(length))
-}
-
-fn failed_try(request: &Request, content: Content, reached: Reached) -> FailedTry {
-    FailedTry {
-        reached,
-        idempotent: request.method.is_idempotent(),
-        replayable: reached == Reached::Nothing || content != Content::Streamed,
-        has_body: content != Content::InHand(0),
     }
 }
 

@@ -32,6 +32,11 @@ impl Method {
         }
     }
 
+    /// RFC 9110, section 9.2.1: it asks for nothing to be changed.
+    pub fn is_safe(self) -> bool {
+        matches!(self, Method::Get | Method::Head | Method::Options | Method::Trace)
+    }
+
     /// RFC 9110, section 9.2.2. A method that we don't know may do anything twice.
     pub fn is_idempotent(self) -> bool {
         match self {

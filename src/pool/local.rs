@@ -17,6 +17,7 @@ use crate::{
     pool::{
         backend::Key,
         balance::{self, Ask, Memory, least_time::Estimate},
+        hedge::FirstBytes,
         members::{Member, Pool},
         multiplexed::Multiplexed,
         retry::{Budget, FailedTry, Reached, may_retry},
@@ -42,6 +43,8 @@ pub struct LocalPool {
     slot: usize,
     memory: RefCell<Memory>,
     budget: Rc<RefCell<Budget>>,
+    /// Where second tries are made.
+    pub(super) first_bytes: Option<Rc<RefCell<FirstBytes>>>,
     /// In the order of `pool.members`.
     idle: Vec<Rc<IdleConnections>>,
     /// Likewise.
@@ -88,10 +91,20 @@ impl LocalPool {
             None => Rc::new(RefCell::new(Budget::new(pool.config.retry.budget))),
         };
         budget.borrow_mut().set_share(pool.config.retry.budget);
+        let held = previous.and_then(|previous| previous.first_bytes.clone());
+        let first_bytes = pool.config.hedge.map(|_| held.unwrap_or_default());
         let memory = RefCell::new(memory);
         let succession = previous.map(|previous| previous.succession.clone()).unwrap_or_default();
-        let local =
-            Rc::new(LocalPool { pool, slot, memory, budget, idle, multiplexed, succession });
+        let local = Rc::new(LocalPool {
+            pool,
+            slot,
+            memory,
+            budget,
+            first_bytes,
+            idle,
+            multiplexed,
+            succession,
+        });
         local.succession.current.replace(Rc::downgrade(&local));
         if previous.is_some_and(|previous| !Arc::ptr_eq(&previous.pool, &local.pool)) {
             local.succession.bell.notify_waiters();
@@ -237,6 +250,21 @@ impl LocalPool {
         match paid {
             true => self.pool.metrics.retried(slot),
             false => self.pool.metrics.retry_refused(slot),
+        }
+        paid
+    }
+
+    /// Whether a request that was tried at `tried` may be tried at one more while its answer is late:
+    /// within the pool's attempts and its budget of retries. One that may be made is paid for.
+    #[must_use]
+    pub fn may_hedge(&self, tried: &[usize]) -> bool {
+        if tried.len() >= self.pool.config.retry.attempts as usize {
+            return false;
+        }
+        let paid = self.budget.borrow_mut().spend();
+        match paid {
+            true => self.pool.metrics.hedged(self.slot),
+            false => self.pool.metrics.hedge_refused(self.slot),
         }
         paid
     }

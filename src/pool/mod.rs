@@ -4,6 +4,7 @@
 //! - `members`: a pool as one snapshot knows it: verdicts, and who may be picked now.
 //! - `balance/`: one algorithm a file.
 //! - `dial`: the one place where a connection to a backend is made.
+//! - `hedge`: after how long a second try is worth its price; pure.
 //! - `health`: how probes and failures turn a verdict; pure.
 //! - `release`, `preference`: what a backend runs, and what the traffic keeps to; pure.
 //! - `retry`: when a failed try may be made again; pure.
@@ -18,6 +19,7 @@ pub mod balance;
 pub mod breaker;
 pub mod dial;
 pub mod health;
+pub mod hedge;
 pub mod local;
 pub mod members;
 pub mod multiplexed;

@@ -10,6 +10,7 @@ mod demo;
 mod forwarding;
 mod harness;
 mod health;
+mod hedge;
 mod limits;
 mod queue;
 mod refusals;

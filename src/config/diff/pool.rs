@@ -4,8 +4,9 @@ use super::{Changes, or_none};
 use crate::{
     config::{
         model::{
-            Backend, Breaker, Certificate, Hash, HashKey, Health, HostHeader, HttpProbe, Passive,
-            Pool, PoolTimeouts, PoolTls, ProbeKind, Queue, ReleaseSource, Retry, Sticky, Trust,
+            Backend, Breaker, Certificate, Hash, HashKey, Health, Hedge, HostHeader, HttpProbe,
+            Passive, Pool, PoolTimeouts, PoolTls, ProbeKind, Queue, ReleaseSource, Retry, Sticky,
+            Trust,
         },
         words::Words,
     },
@@ -32,6 +33,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         on_skew_min,
         protocol,
         breaker: old_breaker,
+        hedge: old_hedge,
     } = old;
     changes.value("balance", balance.word(), new.balance.word());
     changes.value(
@@ -58,6 +60,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
     changes.value("host_header", host_header(old_host_header), host_header(&new.host_header));
     queue(changes, old_queue, &new.queue);
     breaker(changes, old_breaker.as_ref(), new.breaker.as_ref());
+    hedge(changes, old_hedge.as_ref(), new.hedge.as_ref());
     changes.value("on_skew", on_skew.word(), new.on_skew.word());
     changes.value("on_skew_min", share_text(*on_skew_min), share_text(new.on_skew_min));
     changes.value("protocol", protocol.word(), new.protocol.word());
@@ -217,6 +220,19 @@ fn breaker(changes: &mut Changes, old: Option<&Breaker>, new: Option<&Breaker>) 
     changes.duration("breaker longest", longest, new.longest);
     changes.value("breaker trials", trials, new.trials);
     changes.value("breaker max_open", share_text(max_open), share_text(new.max_open));
+}
+
+fn hedge(changes: &mut Changes, old: Option<&Hedge>, new: Option<&Hedge>) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (None, Some(_)) => return changes.note("hedge added"),
+        (Some(_), None) => return changes.note("hedge removed"),
+        (Some(old), Some(new)) => (old, new),
+    };
+    let Hedge { percentile, at_least, min_requests } = *old;
+    changes.value("hedge percentile", percentile, new.percentile);
+    changes.duration("hedge at_least", at_least, new.at_least);
+    changes.value("hedge min_requests", min_requests, new.min_requests);
 }
 
 fn host_header(header: &HostHeader) -> &str {

@@ -39,3 +39,14 @@ pub struct Breaker {
     /// that are down or drained included.
     pub max_open: f64,
 }
+
+/// The second try of a request whose answer is late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hedge {
+    /// So many of a hundred answers begin before a second try is made.
+    pub percentile: u32,
+    /// The least that is waited.
+    pub at_least: Duration,
+    /// Answers that a worker must have seen of late before it makes any.
+    pub min_requests: u32,
+}

@@ -17,6 +17,9 @@ struct PoolCells {
     retries: Tally,
     retries_refused: Tally,
     no_backend: Tally,
+    hedges: Tally,
+    hedges_won: Tally,
+    hedges_refused: Tally,
     queue_full: Tally,
     queue_timeouts: Tally,
     queued: Durations,
@@ -82,6 +85,21 @@ impl PoolMetrics {
     /// A request found no backend that is up.
     pub fn no_backend(&self, slot: usize) {
         self.slots.slot(slot).no_backend.add(1);
+    }
+
+    /// A request whose answer is late is tried at a second backend.
+    pub fn hedged(&self, slot: usize) {
+        self.slots.slot(slot).hedges.add(1);
+    }
+
+    /// The second backend answered first.
+    pub fn hedge_won(&self, slot: usize) {
+        self.slots.slot(slot).hedges_won.add(1);
+    }
+
+    /// A request would have been tried at a second backend, but the budget was spent.
+    pub fn hedge_refused(&self, slot: usize) {
+        self.slots.slot(slot).hedges_refused.add(1);
     }
 
     /// A request found every backend full, and the queue as well.
@@ -224,6 +242,9 @@ pub(super) struct PoolFamilies {
     retries: Family,
     retries_refused: Family,
     no_backend: Family,
+    hedges: Family,
+    hedges_won: Family,
+    hedges_refused: Family,
     queue_full: Family,
     queue_timeouts: Family,
     queued: Family,
@@ -252,6 +273,18 @@ impl PoolFamilies {
                 "Connections upgraded to another protocol, such as WebSocket.",
             ),
             tunnels_open: Family::gauge("equipoise_pool_tunnels_open", "Tunnels open now."),
+            hedges: Family::counter(
+                "equipoise_pool_hedges_total",
+                "Requests tried at a second backend because the first was late.",
+            ),
+            hedges_won: Family::counter(
+                "equipoise_pool_hedges_won_total",
+                "Requests that the second backend answered first.",
+            ),
+            hedges_refused: Family::counter(
+                "equipoise_pool_hedges_refused_total",
+                "Second tries not made because the budget of retries was spent.",
+            ),
             queue_full: Family::counter(
                 "equipoise_pool_queue_full_total",
                 "Requests refused because every backend and the queue were full.",
@@ -281,6 +314,9 @@ impl PoolFamilies {
         let opened = slots.sum(|cells| &cells.tunnels_opened);
         self.tunnels.add(&[label], opened as f64);
         self.tunnels_open.add(&[label], opened.saturating_sub(closed) as f64);
+        self.hedges.add(&[label], slots.sum(|cells| &cells.hedges) as f64);
+        self.hedges_won.add(&[label], slots.sum(|cells| &cells.hedges_won) as f64);
+        self.hedges_refused.add(&[label], slots.sum(|cells| &cells.hedges_refused) as f64);
         self.queue_full.add(&[label], slots.sum(|cells| &cells.queue_full) as f64);
         self.queue_timeouts.add(&[label], slots.sum(|cells| &cells.queue_timeouts) as f64);
         self.queued.add_durations(&[label], &slots.durations(|cells| &cells.queued));
@@ -290,11 +326,14 @@ impl PoolFamilies {
         }
     }
 
-    pub(super) fn into_families(self) -> [Family; 9] {
+    pub(super) fn into_families(self) -> [Family; 12] {
         [
             self.retries,
             self.retries_refused,
             self.no_backend,
+            self.hedges,
+            self.hedges_won,
+            self.hedges_refused,
             self.queue_full,
             self.queue_timeouts,
             self.queued,

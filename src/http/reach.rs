@@ -1,0 +1,90 @@
+//! The connection on which a backend is asked: one that is at hand, or a new one.
+
+use std::time::Instant;
+
+use crate::{
+    config::Protocol,
+    http::{
+        exchange::NoAnswer, h1, h2::upstream::UpstreamStream, local::Local, refusal,
+        refusal::Refusal, upstream::Upstream,
+    },
+    net::tls::{Alpn, Cause},
+    pool::{
+        dial::{Dial, DialError, dial},
+        local::LocalPool,
+        members::Member,
+        retry::Reached,
+    },
+};
+
+/// An HTTP/1 connection that has been idle.
+pub fn idle(pool: &LocalPool, index: usize, local: &Local) -> Option<Upstream> {
+    if pool.pool.config.protocol != Protocol::Http1 {
+        return None;
+    }
+    let stream = pool.idle(index).take(Instant::now())?;
+    pool.member(index).backend.metrics().connection_reused(local.slot);
+    Some(Upstream::H1(h1::upstream::Upstream::new(stream, true, &local.buffers)))
+}
+
+/// A new connection; in HTTP/2, room on one that is open, or on a new one. It has no deadline of its
+/// own.
+pub async fn open(pool: &LocalPool, index: usize, local: &Local) -> Result<Upstream, DialError> {
+    match pool.pool.config.protocol {
+        Protocol::Http1 => open_h1(pool, index, local).await,
+        Protocol::H2 => open_h2(pool, index, local).await,
+    }
+}
+
+async fn open_h1(pool: &LocalPool, index: usize, local: &Local) -> Result<Upstream, DialError> {
+    let backend = &pool.member(index).backend;
+    let how = Dial::new(&pool.pool, backend, Alpn::Http1, local.slot);
+    let stream = dial(&how).await?;
+    backend.metrics().connection_opened(local.slot);
+    Ok(Upstream::H1(h1::upstream::Upstream::new(stream, false, &local.buffers)))
+}
+
+async fn open_h2(pool: &LocalPool, index: usize, local: &Local) -> Result<Upstream, DialError> {
+    let backend = &pool.member(index).backend;
+    let how = Dial::new(&pool.pool, backend, Alpn::Http2, local.slot);
+    let lease = pool.multiplexed(index).lease(&how).await?;
+    match lease.is_reused() {
+        true => backend.metrics().connection_reused(local.slot),
+        false => backend.metrics().connection_opened(local.slot),
+    }
+    Ok(Upstream::H2(UpstreamStream::new(lease)))
+}
+
+/// Why there is no connection.
+pub enum Unconnected {
+    Dial(DialError),
+    /// Not within the time that is allowed for it.
+    Late,
+}
+
+impl Unconnected {
+    /// What it is to the request. It is counted, and told in the log where that says more.
+    pub fn told(self, member: &Member, slot: usize) -> NoAnswer {
+        let backend = &member.backend;
+        backend.metrics().connect_failed(slot);
+        if let Unconnected::Dial(error) = &self {
+            error.log(backend);
+        }
+        NoAnswer::Upstream { refusal: self.refusal(), reached: Reached::Nothing }
+    }
+
+    fn refusal(&self) -> Refusal {
+        match self {
+            Unconnected::Late => refusal::CONNECT_TIMEOUT,
+            Unconnected::Dial(DialError::Connect(_)) => refusal::CONNECT_FAILED,
+            Unconnected::Dial(DialError::Handshake(error)) => match error.cause {
+                Cause::Name => refusal::UPSTREAM_NAME,
+                Cause::Issuer => refusal::UPSTREAM_ISSUER,
+                Cause::Expired => refusal::UPSTREAM_EXPIRED,
+                Cause::Certificate => refusal::UPSTREAM_CERTIFICATE,
+                Cause::OurCertificate => refusal::UPSTREAM_REFUSES_OURS,
+                Cause::Missing | Cause::Protocol => refusal::UPSTREAM_HANDSHAKE,
+            },
+        }
+    }
+}
