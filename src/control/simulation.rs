@@ -451,26 +451,40 @@ fn check_candidates(pool: &Pool) {
         _ => true,
     };
     let open = |member: &Member| matches!(member.breaker, Some(Position::Open { .. }));
-    let in_use = |it: &&Member| it.verdict == Verdict::Up && !open(it);
-    let up = |backup: bool, fitting: bool| {
-        let mut those = pool.members.iter().filter(in_use);
+    let in_use = |it: &Member| it.verdict == Verdict::Up && !open(it);
+    let tried = |it: &Member| matches!(it.breaker, Some(Position::HalfOpen(_)));
+    let full = |backup: bool, fitting: bool| {
+        let mut those = pool.members.iter().filter(|it| in_use(it) && !tried(it));
         those.any(|it| it.weight > 0 && it.backup == backup && (!fitting || fits(it)))
     };
     for (index, member) in pool.members.iter().enumerate() {
+        let found = pool.candidates.contains(&index);
+        // Of those that are tried, one may be there for the release that it may bring to the fore.
+        if in_use(member) && tried(member) && !fits(member) && member.weight > 0 {
+            assert!(!found || !member.backup || !full(false, false), "member {index}");
+            continue;
+        }
         let expected = match member.verdict {
             _ if member.weight == 0 => false,
             Verdict::Draining => false,
             Verdict::Up if !open(member) => {
-                let best = fits(member) || !up(member.backup, true);
-                best && (!member.backup || !up(false, false))
+                let best = fits(member) || !full(member.backup, true);
+                best && (!member.backup || !full(false, false))
             }
             Verdict::Up | Verdict::Down => {
-                let none = !up(false, false) && !up(true, false);
+                let none = !pool.members.iter().any(|it| in_use(it) && it.weight > 0);
                 pool.config.when_all_down == WhenAllDown::ServeAnyway && none
             }
         };
-        assert_eq!(pool.candidates.contains(&index), expected, "member {index}");
+        assert_eq!(found, expected, "member {index}");
     }
+    let bears = |index: &usize| !tried(&pool.members[*index]);
+    let full = |it: &Member| in_use(it) && !tried(it) && it.weight > 0;
+    let all_are_tried = !pool.members.iter().any(full);
+    assert!(
+        all_are_tried || pool.candidates.iter().any(bears),
+        "a few trials are not all there is"
+    );
 }
 
 /// What the traffic keeps to can bear it, and nothing that can is preferred to it.
@@ -485,8 +499,8 @@ fn check_preferred(pool: &Pool, before: Option<&Pool>) {
     let weight = |release: &Release| runs(release).iter().map(|it| it.weight).sum::<u32>();
     let up = |release: &Release| {
         let runs = runs(release);
-        let open = |member: &Member| matches!(member.breaker, Some(Position::Open { .. }));
-        let up = runs.iter().filter(|it| it.verdict == Verdict::Up && !open(it));
+        let full = |it: &Member| matches!(it.breaker, Some(Position::Closed(_)) | None);
+        let up = runs.iter().filter(|it| it.verdict == Verdict::Up && full(it));
         up.map(|member| member.weight).sum::<u32>()
     };
     let at = |release: &Release| {

@@ -270,7 +270,7 @@ pub struct Trials {
 const ONE_PASSED: u64 = 1 << 32;
 
 impl Trials {
-    fn new(most: u32) -> Trials {
+    pub(super) fn new(most: u32) -> Trials {
         Trials { most, tried: AtomicU64::new(0), failed: AtomicBool::new(false) }
     }
 

@@ -61,8 +61,8 @@ pub struct Member {
 impl Pool {
     /// With a queue of its own, plain connections, and a traffic that keeps to nothing from before.
     pub fn new(config: Arc<config::Pool>, members: Vec<Member>, metrics: Arc<PoolMetrics>) -> Pool {
-        let preferred = preferred(&config, &members, None);
-        let candidates = candidates(&members, preferred.as_ref(), config.when_all_down);
+        let preference = Preference::of(&config, &members, None);
+        let candidates = candidates(&members, &preference, config.when_all_down);
         let heaviest = heaviest(&members, &candidates);
         let seeds = match &config.hash {
             Some(_) => members.iter().map(seed).collect(),
@@ -72,7 +72,7 @@ impl Pool {
         Pool {
             config,
             members,
-            preferred,
+            preferred: preference.now,
             candidates,
             heaviest,
             limited,
@@ -115,11 +115,13 @@ impl Pool {
         let Some(before) = before else {
             return self;
         };
-        let preferred = preferred(&self.config, &self.members, before.preferred.as_ref());
+        let held = before.preferred.as_ref();
+        let preference = Preference::of(&self.config, &self.members, held);
         let when_all_down = self.config.when_all_down;
-        let candidates = candidates(&self.members, preferred.as_ref(), when_all_down);
+        let candidates = candidates(&self.members, &preference, when_all_down);
         let heaviest = heaviest(&self.members, &candidates);
-        Pool { preferred, candidates, heaviest, queue: before.queue.clone(), ..self }
+        let (preferred, queue) = (preference.now, before.queue.clone());
+        Pool { preferred, candidates, heaviest, queue, ..self }
     }
 
     /// Who may take one more try of a request now: up, and not full.
@@ -178,6 +180,11 @@ impl Member {
         }
     }
 
+    /// Up, and no breaker tries it first.
+    pub fn is_in_full_use(&self) -> bool {
+        self.is_up() && self.trials().is_none()
+    }
+
     /// Whether all its places are taken.
     pub fn full(&self) -> bool {
         self.max_requests.is_some_and(|max| self.backend.in_flight() >= max)
@@ -208,9 +215,16 @@ fn heaviest(members: &[Member], candidates: &[usize]) -> u32 {
     candidates.iter().map(|&index| members[index].weight).max().unwrap_or(1)
 }
 
+/// What the traffic keeps to, where it would bear the traffic if those `up` were up.
+///
 /// A backup that runs another release is no reason to leave what the normal backends run, nor to go
 /// there: it is asked only where there is nothing else.
-fn preferred(config: &config::Pool, members: &[Member], held: Option<&Release>) -> Option<Release> {
+fn preferred(
+    config: &config::Pool,
+    members: &[Member],
+    held: Option<&Release>,
+    up: impl Fn(&Member) -> bool,
+) -> Option<Release> {
     let only_backups = members.iter().all(|member| member.backup);
     let runners: Vec<Runner<'_>> = members
         .iter()
@@ -218,32 +232,50 @@ fn preferred(config: &config::Pool, members: &[Member], held: Option<&Release>) 
         .map(|member| Runner {
             deployed: member.deployed.as_ref(),
             weight: member.weight,
-            up: member.is_up(),
+            up: up(member),
         })
         .collect();
     let rule = Rule { on_skew: config.on_skew, min: config.on_skew_min, held };
     preference::preferred(&rule, &runners)
 }
 
+/// What the traffic keeps to, and what it may keep to when those that are tried have passed.
+struct Preference {
+    now: Option<Release>,
+    hoped: Option<Release>,
+}
+
+impl Preference {
+    fn of(config: &config::Pool, members: &[Member], held: Option<&Release>) -> Preference {
+        let now = preferred(config, members, held, Member::is_in_full_use);
+        let hoped = preferred(config, members, held, Member::is_up);
+        Preference { now, hoped }
+    }
+
+    /// One that is tried has to be, or it would never come back.
+    fn keeps(&self, member: &Member) -> bool {
+        let hoped = member.trials().is_some() && member.runs(self.hoped.as_ref());
+        member.runs(self.now.as_ref()) || hoped
+    }
+}
+
+/// In their order: those of the first tier that has a member in full use, and, of the tiers before
+/// it, those that are tried. Who is tried takes a few requests; the others go on to who bears them.
 fn candidates(
     members: &[Member],
-    preferred: Option<&Release>,
+    preference: &Preference,
     when_all_down: WhenAllDown,
 ) -> Vec<usize> {
+    let tier = |member: &Member| (member.backup, !preference.keeps(member));
+    let full = members.iter().filter(|member| member.weight > 0 && member.is_in_full_use());
+    let last = full.map(tier).min().unwrap_or((true, true));
     let all = |wanted: &dyn Fn(&Member) -> bool| -> Vec<usize> {
         let takes = |member: &Member| member.weight > 0 && wanted(member);
         (0..members.len()).filter(|&index| takes(&members[index])).collect()
     };
-    let keeps = |member: &Member| member.runs(preferred);
-    let tiers: [&dyn Fn(&Member) -> bool; 4] = [
-        &|member| member.is_up() && !member.backup && keeps(member),
-        &|member| member.is_up() && !member.backup,
-        &|member| member.is_up() && member.backup && keeps(member),
-        &|member| member.is_up() && member.backup,
-    ];
-    let best = tiers.into_iter().map(all).find(|candidates| !candidates.is_empty());
-    if let Some(best) = best {
-        return best;
+    let up = all(&|member| member.is_up() && tier(member) <= last);
+    if !up.is_empty() {
+        return up;
     }
     match when_all_down {
         WhenAllDown::Fail => Vec::new(),
@@ -254,6 +286,8 @@ fn candidates(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::pool::backend::Key;
 
@@ -265,6 +299,49 @@ mod tests {
         let deployed = release.parse().ok().map(|release| Deployed { release, at: None });
         let (weight, max_requests, breaker) = (1, None, None);
         Member { backend, weight, backup, max_requests, verdict, breaker, deployed }
+    }
+
+    fn prefers(release: Option<&str>) -> Preference {
+        let release: Option<Release> = release.map(|release| release.parse().unwrap());
+        Preference { now: release.clone(), hoped: release }
+    }
+
+    /// Let back by a few requests at first.
+    fn tried(member: Member) -> Member {
+        Member { breaker: Some(Position::HalfOpen(Arc::new(Trials::new(3)))), ..member }
+    }
+
+    #[test]
+    fn who_is_tried_does_not_keep_the_others_out() {
+        use Verdict::*;
+        let check = |members: Vec<Member>, prefers: &Preference, expected: &[usize]| {
+            assert_eq!(candidates(&members, prefers, WhenAllDown::Fail), expected);
+        };
+        let normal = |release| member(Up, false, release);
+        let backup = || member(Up, true, "");
+        let any = prefers(None);
+        check(vec![tried(normal("")), normal(""), backup()], &any, &[0, 1]);
+        check(vec![tried(normal("")), member(Down, false, ""), backup()], &any, &[0, 2]);
+        check(vec![tried(normal("")), tried(backup())], &any, &[0, 1]);
+        let newer = prefers(Some("1.5"));
+        check(vec![tried(normal("1.5")), normal("1.4"), backup()], &newer, &[0, 1]);
+        check(vec![tried(normal("1.5")), normal("1.5"), normal("1.4")], &newer, &[0, 1]);
+    }
+
+    #[test]
+    fn a_release_that_is_tried_has_the_traffic_when_it_has_passed() {
+        let normal = |release| member(Verdict::Up, false, release);
+        let keys = "on_skew = \"prefer-newest\"";
+        let deployed = |member: Member| Member {
+            deployed: member.deployed.map(|it| Deployed { at: Some(Instant::now()), ..it }),
+            ..member
+        };
+        let new = || deployed(normal("1.5"));
+        let half = pool(keys, vec![tried(new()), new(), normal("1.4"), normal("1.4")]);
+        assert_eq!(half.preferred.map(|it| it.to_string()).as_deref(), Some("1.4"));
+        assert_eq!(half.candidates, [0, 2, 3], "one of it is tried, and that one is not enough");
+        let old = pool(keys, vec![new(), new(), tried(normal("1.4")), normal("1.4")]);
+        assert_eq!(old.candidates, [0, 1], "nobody asks for it");
     }
 
     #[test]
@@ -293,7 +370,8 @@ mod tests {
         use WhenAllDown::*;
         let check = |given: &[(Verdict, bool)], when_all_down, expected: &[usize]| {
             let members: Vec<Member> = given.iter().map(|&(v, b)| member(v, b, "")).collect();
-            assert_eq!(candidates(&members, None, when_all_down), expected, "{given:?}");
+            let found = candidates(&members, &prefers(None), when_all_down);
+            assert_eq!(found, expected, "{given:?}");
         };
         check(&[(Up, false), (Down, false), (Up, true)], Fail, &[0]);
         check(&[(Down, false), (Draining, false), (Up, true)], Fail, &[2]);
@@ -307,8 +385,7 @@ mod tests {
         use Verdict::*;
         let check = |given: &[(Verdict, bool, &str)], expected: &[usize]| {
             let members: Vec<Member> = given.iter().map(|&(v, b, r)| member(v, b, r)).collect();
-            let preferred = "1.5".parse().ok();
-            let found = candidates(&members, preferred.as_ref(), WhenAllDown::Fail);
+            let found = candidates(&members, &prefers(Some("1.5")), WhenAllDown::Fail);
             assert_eq!(found, expected, "{given:?}");
         };
         check(

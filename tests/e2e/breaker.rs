@@ -240,3 +240,44 @@ fn a_reload_keeps_it_and_may_take_it_away() {
     wait_until(DEADLINE, "it to be in use", || get(daemon.address("web"), "/").text() == "a");
     assert!(!daemon.metrics().has("equipoise_backend_breaker_position", &[]));
 }
+
+#[test]
+fn while_it_is_tried_the_backup_goes_on_serving() {
+    let let_go = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&let_go);
+    let main = Origin::start(move |peer| {
+        while let Some(request) = peer.request() {
+            if request.target == "/fail" {
+                peer.answer(500, "main");
+                continue;
+            }
+            wait_until(DEADLINE, "the gate", || gate.load(Ordering::SeqCst));
+            peer.answer(200, "main");
+        }
+    });
+    let backup = Origin::answering("backup");
+    let config = TWO.replace("\"$b\"", "{ address = \"$b\", backup = true }");
+    let setup = Setup::of(&config).with("open", "300ms");
+    let daemon = setup.with("a", main.address()).with("b", backup.address()).start();
+    wait_until(DEADLINE, "it to open", || {
+        get(daemon.address("web"), "/fail");
+        holds(&daemon, main.address(), "open")
+    });
+    wait_until(DEADLINE, "trials", || holds(&daemon, main.address(), "half-open"));
+    let address = main.address().to_string();
+    let mut clients = Vec::new();
+    // They take turns with the backup.
+    wait_until(DEADLINE, "two trials to be under way", || {
+        let mut client = Client::connect(daemon.address("web"));
+        client.send(request("/"));
+        clients.push(client);
+        daemon.metric("equipoise_backend_in_flight", &[("backend", &address)]) == 2.0
+    });
+    for _ in 0..20 {
+        assert_eq!(get(daemon.address("web"), "/").text(), "backup");
+    }
+    let_go.store(true, Ordering::SeqCst);
+    assert!(clients.iter_mut().all(|client| client.answer().status == 200));
+    ask_until(&daemon, main.address(), "closed");
+    wait_until(DEADLINE, "it alone to serve", || get(daemon.address("web"), "/").text() == "main");
+}
