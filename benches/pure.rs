@@ -416,6 +416,7 @@ fn pool(balance: &str, count: usize) -> Pool {
         Member {
             backend: Backend::new(key, Arc::default(), counters),
             weight: backend.weight,
+            ramp: None,
             backup: backend.backup,
             max_requests: backend.max_requests,
             breaker: None,

@@ -22,11 +22,15 @@ pub fn table(status: &Status, now: SystemTime) -> String {
     text
 }
 
-/// How long ago something was, in words: `12 s`, `3 min`, `5 h`, `3 days`.
+/// How long ago something was, in words.
 pub fn since(unix_seconds: u64, now: SystemTime) -> String {
     let then = SystemTime::UNIX_EPOCH + Duration::from_secs(unix_seconds);
     // A clock that was set back makes no negative times.
-    let seconds = now.duration_since(then).unwrap_or_default().as_secs();
+    duration_words(now.duration_since(then).unwrap_or_default().as_secs())
+}
+
+/// `12 s`, `3 min`, `5 h`, `3 days`.
+fn duration_words(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3_600 => format!("{} min", seconds / 60),
@@ -142,14 +146,21 @@ fn backend(backend: &BackendStatus, now: SystemTime) -> [String; 7] {
             None => backend.in_flight.to_string(),
         },
         backend.requests.to_string(),
-        weight(backend),
+        weight(backend, now),
         backend.last_probe.clone().unwrap_or_else(|| "none".to_owned()),
     ]
 }
 
-/// `5`, `5 backup`, and `0 (file 5)` where an operator said another than the file.
-fn weight(backend: &BackendStatus) -> String {
+/// `5`, `5 backup`, `0 (file 5)` where an operator said another than the file, and `5 (whole in
+/// 12 s)` while it comes up slowly.
+fn weight(backend: &BackendStatus, now: SystemTime) -> String {
     let mut words = backend.weight.to_string();
+    let whole_at =
+        backend.whole_weight_at.map(|at| SystemTime::UNIX_EPOCH + Duration::from_secs(at));
+    let left = whole_at.and_then(|at| at.duration_since(now).ok()).filter(|left| !left.is_zero());
+    if let Some(left) = left {
+        words.push_str(&format!(" (whole in {})", duration_words(left.as_secs())));
+    }
     if backend.weight != backend.file_weight {
         words.push_str(&format!(" (file {})", backend.file_weight));
     }
@@ -202,6 +213,38 @@ mod tests {
         assert_eq!(since(1_000_001, now), "0 s", "a clock that was set back");
     }
 
+    fn a_backend() -> BackendStatus {
+        BackendStatus {
+            address: ([10, 0, 1, 11], 80).into(),
+            verdict: VerdictWord::Up,
+            since: 0,
+            weight: 1,
+            file_weight: 1,
+            whole_weight_at: None,
+            backup: false,
+            in_flight: 0,
+            max_requests: None,
+            breaker: None,
+            requests: 9,
+            last_probe: None,
+            release: None,
+        }
+    }
+
+    #[test]
+    fn weights_as_they_are_and_as_they_will_be() {
+        let check = |weight, file_weight, whole_weight_at, backup, expected: &str| {
+            let backend =
+                BackendStatus { weight, file_weight, whole_weight_at, backup, ..a_backend() };
+            assert_eq!(super::weight(&backend, at(100)), expected);
+        };
+        check(5, 5, None, false, "5");
+        check(5, 5, Some(100), true, "5 backup");
+        check(5, 5, Some(130), false, "5 (whole in 30 s)");
+        check(0, 5, None, false, "0 (file 5)");
+        check(3, 5, Some(101), true, "3 (whole in 1 s) (file 5) backup");
+    }
+
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [["a", "é", "x"], ["bbb", "c", ""]].map(|row| row.map(str::to_owned));
@@ -215,8 +258,6 @@ mod tests {
             address: ([10, 0, 1, 11], port).into(),
             verdict,
             since,
-            weight: 1,
-            file_weight: 1,
             backup: port == 82,
             in_flight: 2,
             max_requests: (port == 81).then_some(2),
@@ -224,7 +265,7 @@ mod tests {
                 .then(|| BreakerStatus { position: "half-open".into(), openings: 2 }),
             requests: 1234,
             last_probe: last_probe.map(str::to_owned),
-            release: None,
+            ..a_backend()
         };
         let status = Status {
             version: "0.1.0".into(),
@@ -276,17 +317,9 @@ pool app, round-robin, TLS, 3 requests waiting for a backend
     fn releases_have_a_column_where_they_are_read() {
         let backend = |port, release: Option<&str>, last_probe: &str| BackendStatus {
             address: ([10, 0, 1, 11], port).into(),
-            verdict: VerdictWord::Up,
-            since: 0,
-            weight: 1,
-            file_weight: 1,
-            backup: false,
-            max_requests: None,
-            breaker: None,
-            in_flight: 0,
-            requests: 9,
             last_probe: Some(last_probe.to_owned()),
             release: release.map(str::to_owned),
+            ..a_backend()
         };
         let known = |release: &str| ReleaseStatus { release: release.into(), backends: 1 };
         let pool = PoolStatus {

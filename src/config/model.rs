@@ -221,6 +221,8 @@ pub struct Pool {
     /// There is one where `balance` is a consistent hash, and only there.
     pub hash: Option<Hash>,
     pub sticky: Option<Sticky>,
+    /// How long a backend that has come up takes to get all of its weight; `None`: at once.
+    pub slow_start: Option<Duration>,
     /// At least one; no address twice.
     pub backends: Vec<Backend>,
     /// `None`: plain connections to the backends.

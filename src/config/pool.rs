@@ -1,6 +1,6 @@
 //! `[pool.NAME]`: from the table as written to the pool as meant.
 
-use std::{collections::HashMap, net::SocketAddr, ops::RangeInclusive, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use super::{
     breaker,
@@ -22,6 +22,7 @@ pub(super) static POOL: Shape = Shape {
         "balance",
         "hash",
         "sticky",
+        "slow_start",
         "backends",
         "tls",
         "health",
@@ -76,6 +77,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
         balance,
         hash: hash::read(&table, balance),
         sticky: sticky::read(&table),
+        slow_start: table.field("slow_start").and_then(|field| field.duration(A_RAMP)),
         backends: backends(&table),
         tls: table.field("tls").and_then(|field| pool_tls::read(&field, &host_header)),
         health: table.field("health").and_then(|field| health::read(&field)),
@@ -107,6 +109,9 @@ fn on_skew(pool: &Table<'_>) -> OnSkew {
     }
     on_skew
 }
+
+/// A longer one would outlast deployments.
+const A_RAMP: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3_600);
 
 fn backends(pool: &Table<'_>) -> Vec<Backend> {
     let help =

@@ -17,6 +17,7 @@ use crate::{
         breaker::Breaker,
         health::{Health, ProbeResult, Thresholds},
         release::{Deployed, Reported},
+        slow_start::Ramp,
     },
     units::duration_text,
 };
@@ -29,6 +30,8 @@ pub struct Entry {
     /// An operator took it out of use; kept over reloads.
     pub drained: bool,
     pub weights: Weights,
+    /// When it last came up, where that is not the start of the process: all come up then.
+    pub rose: Option<Instant>,
     /// Since when its verdict holds.
     pub since: SystemTime,
     /// What its last probe said.
@@ -63,12 +66,14 @@ impl Entry {
         // One backend added by a reload must not take a serving process out of its own balancer.
         let awaited = arrival == Arrival::AtStart && !health.up;
         let breaker = pool.breaker.map(|settings| Breaker::new(settings, now.steady));
+        let rose = (arrival == Arrival::ByReload && health.up).then_some(now.steady);
         Entry {
             backend,
             pool,
             health,
             drained: false,
             weights: Weights::default(),
+            rose,
             since: now.wall,
             last_probe: None,
             runs: Runs::default(),
@@ -76,6 +81,18 @@ impl Entry {
             retry_at: None,
             breaker,
         }
+    }
+
+    /// While it comes up slowly, as its pool wants it.
+    pub fn ramp(&self) -> Option<Ramp> {
+        let (from, over) = self.rose.zip(self.pool.slow_start)?;
+        Some(Ramp { from, over })
+    }
+
+    /// When it has all of its weight, where it was given it slowly.
+    pub fn whole_weight_at(&self) -> Option<SystemTime> {
+        let slow_start = self.pool.slow_start.filter(|_| self.rose.is_some())?;
+        (self.verdict() == Verdict::Up).then(|| self.since + slow_start)
     }
 
     /// What of it a snapshot holds, and may change from one to the next.
@@ -147,10 +164,13 @@ impl Entry {
         };
         let first = !self.health.probed;
         let turned = self.health.probed(passed, thresholds);
-        self.awaited = false;
+        let at_start = std::mem::take(&mut self.awaited);
         self.last_probe = Some(words.clone());
         if turned {
             self.turned(now);
+        }
+        if turned && passed && !at_start {
+            self.rose = Some(now.steady);
         }
         match (turned, passed) {
             (true, true) => Some(Line::Info(self.say("up", &words))),
@@ -221,6 +241,7 @@ impl Entry {
         }
         self.backend.set_failures(self.pool.passive.fall.saturating_sub(1));
         self.turned(now);
+        self.rose = Some(now.steady);
         Some(Line::Info(self.say("up", "tried again; one more failure turns it down")))
     }
 
@@ -240,6 +261,7 @@ impl Entry {
         }
         self.drained = false;
         self.since = now.wall;
+        self.rose = Some(now.steady);
         Line::Info(self.say(self.verdict().word(), "enabled"))
     }
 
@@ -416,6 +438,35 @@ mod tests {
         life.entry.settle(pool(""), now);
         assert_eq!(life.entry.verdict(), Verdict::Up);
         assert_eq!(life.entry.last_probe, None, "no probe speaks for it any more");
+    }
+
+    #[test]
+    fn who_comes_up_later_than_the_process_comes_up_slowly() {
+        let mut life = Life::new("health = { rise = 1, fall = 1 }\nslow_start = \"30s\"");
+        life.probed(true);
+        assert_eq!((life.entry.ramp(), life.entry.whole_weight_at()), (None, None), "all do");
+        life.probed(false);
+        let now = life.at(50);
+        life.probed(true);
+        let over = Duration::from_secs(30);
+        assert_eq!(life.entry.ramp(), Some(Ramp { from: now.steady, over }));
+        assert_eq!(life.entry.whole_weight_at(), Some(now.wall + over));
+        let now = life.at(90);
+        life.entry.drain(now);
+        assert_eq!(life.entry.whole_weight_at(), None);
+        let now = life.at(95);
+        life.entry.enable(now);
+        assert_eq!(life.entry.ramp(), Some(Ramp { from: now.steady, over }), "it was redeployed");
+    }
+
+    #[test]
+    fn who_comes_by_a_reload_comes_up_slowly() {
+        let life = Life::new("slow_start = \"30s\"");
+        assert_eq!(life.entry.ramp(), None);
+        let now = Moment { steady: life.start, wall: SystemTime::UNIX_EPOCH };
+        let Entry { backend, pool, .. } = life.entry;
+        let entry = Entry::new(backend, pool, Arrival::ByReload, now);
+        assert!(entry.ramp().is_some());
     }
 
     #[test]

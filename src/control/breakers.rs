@@ -40,6 +40,9 @@ impl State {
                 let Some(turn) = breaker.and_then(|it| it.look(others, now.steady)) else {
                     continue;
                 };
+                if turn == Turn::Closed {
+                    entry.rose = Some(now.steady);
+                }
                 looked.turned |= !matches!(turn, Turn::Spared { .. });
                 looked.lines.push(line(entry, turn));
             }

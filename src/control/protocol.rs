@@ -142,6 +142,9 @@ pub struct BackendStatus {
     pub weight: u32,
     #[serde(default)]
     pub file_weight: u32,
+    /// When it has all of it, where its pool has a slow start. It may be over.
+    #[serde(default)]
+    pub whole_weight_at: Option<u64>,
     pub backup: bool,
     /// Requests under way.
     pub in_flight: usize,

@@ -130,6 +130,7 @@ mod tests {
             Member {
                 backend: Backend::new(key, Arc::default(), counted),
                 weight: 1,
+                ramp: None,
                 max_requests: None,
                 breaker: None,
                 backup: false,

@@ -377,6 +377,7 @@ impl State {
         Member {
             backend: entry.backend.clone(),
             weight: entry.weights.effective(),
+            ramp: entry.ramp(),
             backup: backend.backup,
             max_requests: backend.max_requests,
             verdict: entry.verdict(),
@@ -426,7 +427,8 @@ fn some_of(names: impl Iterator<Item = String>) -> String {
 
 /// Of one pool's settings: backup and limits are equal then.
 fn same(held: &Member, now: &Member) -> bool {
-    let standing =
-        held.verdict == now.verdict && held.weight == now.weight && held.deployed == now.deployed;
+    let standing = held.verdict == now.verdict
+        && (held.weight, held.ramp) == (now.weight, now.ramp)
+        && held.deployed == now.deployed;
     Arc::ptr_eq(&held.backend, &now.backend) && standing && held.breaker == now.breaker
 }

@@ -87,6 +87,7 @@ impl State {
             since: unix_seconds(entry.since),
             weight: entry.weights.effective(),
             file_weight: entry.weights.file(),
+            whole_weight_at: entry.whole_weight_at().map(unix_seconds),
             backup: backend.backup,
             in_flight: entry.backend.in_flight(),
             max_requests: backend.max_requests,

@@ -152,6 +152,7 @@ mod tests {
             since: 0,
             weight: 1,
             file_weight: 1,
+            whole_weight_at: None,
             backup: false,
             max_requests: None,
             breaker: None,

@@ -1,6 +1,6 @@
 //! A pool as one snapshot knows it: its members, their verdicts, and who may be picked now.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     config::{self, WhenAllDown},
@@ -13,6 +13,7 @@ use crate::{
         preference::{self, Rule, Runner},
         queue::{Queue, Wanted},
         release::{Deployed, Release},
+        slow_start::{Ramp, WHOLE},
         sticky::{Keys, Sticky},
     },
 };
@@ -29,6 +30,8 @@ pub struct Pool {
     pub candidates: Vec<usize>,
     /// The largest weight among them.
     pub heaviest: u32,
+    /// When all members have come up wholly; `None`: they have, or the pool has no slow start.
+    pub ramps_end: Option<Instant>,
     /// Whether any member has a limit; where none has, nobody is ever full and nobody waits.
     pub limited: bool,
     /// The very same in each snapshot in which this pool stands.
@@ -48,6 +51,8 @@ pub struct Member {
     pub backend: Arc<Backend>,
     /// 0: no new clients; those that a cookie keeps there stay.
     pub weight: u32,
+    /// While it comes up slowly.
+    pub ramp: Option<Ramp>,
     pub backup: bool,
     /// Requests under way at once, in the whole process; `None`: no limit.
     pub max_requests: Option<usize>,
@@ -68,6 +73,8 @@ impl Pool {
             Some(_) => members.iter().map(seed).collect(),
             None => Vec::new(),
         };
+        let ramps = members.iter().filter_map(|member| member.ramp.as_ref());
+        let ramps_end = ramps.map(Ramp::ends).max();
         let limited = members.iter().any(Member::is_limited);
         Pool {
             config,
@@ -75,6 +82,7 @@ impl Pool {
             preferred: preference.now,
             candidates,
             heaviest,
+            ramps_end,
             limited,
             seeds,
             sticky: None,
@@ -169,6 +177,13 @@ impl Member {
     /// In use: its health and its breaker let it be.
     pub fn is_up(&self) -> bool {
         self.verdict == Verdict::Up && !self.breaker.as_ref().is_some_and(Position::is_open)
+    }
+
+    /// Its share of the traffic now, in parts of a unit of weight; without a time, once it has come
+    /// up.
+    pub fn weight_at(&self, now: Option<Instant>) -> u32 {
+        let share = self.ramp.zip(now).map_or(WHOLE, |(ramp, now)| ramp.share(now));
+        self.weight * share
     }
 
     /// Whether the traffic that keeps to this release may go there. One whose release is unknown is
@@ -298,7 +313,8 @@ mod tests {
         let backend = Backend::new(key, Arc::default(), metrics);
         let deployed = release.parse().ok().map(|release| Deployed { release, at: None });
         let (weight, max_requests, breaker) = (1, None, None);
-        Member { backend, weight, backup, max_requests, verdict, breaker, deployed }
+        let ramp = None;
+        Member { backend, weight, ramp, backup, max_requests, verdict, breaker, deployed }
     }
 
     fn prefers(release: Option<&str>) -> Preference {

@@ -10,6 +10,7 @@
 //! - `retry`: when a failed try may be made again; pure.
 //! - `breaker`, `window`: when a backend is out of use because too many of its requests fail.
 //! - `queue`: requests that wait for a place at a backend, over all workers.
+//! - `slow_start`: the share of its weight that a backend gets while it comes up; pure.
 //! - `sticky`: the cookie that keeps a client at its backend; pure.
 //! - `place`: a place at a backend: at once, or after a wait.
 //! - `local`: a worker's own share of a pool: rotation, retry budget, idle connections.
@@ -28,5 +29,6 @@ pub mod preference;
 pub mod queue;
 pub mod release;
 pub mod retry;
+pub mod slow_start;
 pub mod sticky;
 pub mod window;

@@ -225,6 +225,7 @@ mod tests {
         Member {
             backend: Backend::new(key, Arc::default(), metrics),
             weight: 1,
+            ramp: None,
             backup: false,
             max_requests: None,
             verdict: Verdict::Up,

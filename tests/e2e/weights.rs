@@ -135,3 +135,70 @@ fn without_a_backend_that_takes_new_clients_there_is_none() {
     weigh(&daemon, &origins[1], 0, "0 (file 1)");
     wait_until(DEADLINE, "503", || get(daemon.address("web"), "/").status == 503);
 }
+
+/// `$b` is probed; once it has come up again it gets a tenth at first.
+const SLOW: &str = r#"
+    workers = 1
+    [listener.web]
+    bind = ["$web"]
+    [[route]]
+    pool = "app"
+    [pool.app]
+    balance = "$balance"
+    slow_start = "$over"
+    backends = ["$a", "$b"]
+    health = { type = "tcp", interval = "100ms", rise = 1, fall = 1 }
+"#;
+
+/// A daemon whose `$b` went down and came up again, its origins with it.
+fn risen(balance: &str, over: &str) -> ([Origin; 2], Daemon) {
+    let origins = ["a", "b"].map(Origin::answering);
+    let setup = Setup::of(SLOW).with("balance", balance).with("over", over);
+    let daemon = setup.with("a", origins[0].address()).with("b", origins[1].address()).start();
+    origins[1].stop();
+    daemon.wait_for_metric("equipoise_backend_up", &[], 1.0);
+    origins[1].restart();
+    daemon.wait_for_metric("equipoise_backend_up", &[], 2.0);
+    (origins, daemon)
+}
+
+#[test]
+fn all_that_come_up_with_the_process_have_all_of_their_weight() {
+    let origins = ["a", "b"].map(Origin::answering);
+    let setup = Setup::of(SLOW).with("balance", "round-robin").with("over", "1h");
+    let daemon = setup.with("a", origins[0].address()).with("b", origins[1].address()).start();
+    assert_eq!(shares(&daemon, ["a", "b"], 20), [10, 10]);
+}
+
+#[test]
+fn who_comes_up_gets_a_tenth_at_first() {
+    for balance in ["round-robin", "least-connections"] {
+        let (_origins, daemon) = risen(balance, "1h");
+        // An eleventh of 110 is ten; a little more while time goes by.
+        let [_, b] = shares(&daemon, ["a", "b"], 110);
+        assert!((8..=13).contains(&b), "{balance}: {b} of 110");
+        let status = daemon.command(&["status"]).stdout;
+        assert!(status.contains("1 (whole in 59 min)"), "{status}");
+    }
+}
+
+#[test]
+fn who_comes_up_is_drawn_and_hashed_for_less_too() {
+    let (_origins, daemon) = risen("random-two-choices", "1h");
+    let [_, b] = shares(&daemon, ["a", "b"], 440);
+    // Seven standard deviations around forty.
+    assert!(b <= 82, "{b} of 440");
+
+    let (_origins, daemon) = risen("consistent-hash\"\nhash = { by = \"path\" }#", "1h");
+    let mut client = Client::connect(daemon.address("web"));
+    let places: Vec<String> =
+        (0..440).map(|number| client.get(&format!("/{number}")).text()).collect();
+    let b = places.iter().filter(|body| *body == "b").count();
+    assert!(b <= 82, "{b} of 440");
+}
+
+#[test]
+fn in_the_end_it_has_all_of_its_weight() {
+    let (_origins, daemon) = risen("round-robin", "500ms");
+    wait_until(DEADLINE, "equal shares", || shares(&daemon, ["a", "b"], 20) == [10, 10]);
+}

@@ -19,6 +19,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         balance,
         hash,
         sticky: old_sticky,
+        slow_start: old_slow_start,
         backends,
         tls: old_tls,
         health: old_health,
@@ -41,6 +42,8 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         or_none(hash.as_ref().map(hash_text)),
         or_none(new.hash.as_ref().map(hash_text)),
     );
+    let slow_start = |over: Option<std::time::Duration>| or_none(over.map(duration_text));
+    changes.value("slow_start", slow_start(*old_slow_start), slow_start(new.slow_start));
     sticky(changes, old_sticky.as_ref(), new.sticky.as_ref());
     for (old, new) in changes.by_key("", backends, &new.backends, |backend| backend.address) {
         let Backend { address, weight, backup, max_requests } = old;

@@ -20,6 +20,7 @@ use crate::{
             random_two_choices::Urn,
         },
         members::{Member, Pool},
+        slow_start::WHOLE,
     },
 };
 
@@ -69,7 +70,8 @@ pub struct Pick {
 }
 
 /// The member that takes the next request; `None` when no one may be picked, or all that
-/// may be are full. The clock is read only by what balances by time.
+/// may be are full. The clock is read only by what balances by time
+/// and while a member comes up slowly.
 pub fn pick(
     pool: &Pool,
     memory: &mut Memory,
@@ -85,9 +87,11 @@ pub fn pick(
     let members: &[Member] = &pool.members;
     memory.credits.resize(members.len(), 0);
     memory.times.resize_with(members.len(), Rc::default);
-    let weight = |index: usize| members[index].weight;
+    let now = pool.ramps_end.map(|end| (end, clock()));
+    let coming_up = now.and_then(|(end, now)| (now < end).then_some(now));
+    let weight = |index: usize| members[index].weight_at(coming_up);
     let in_flight = |index: usize| members[index].backend.in_flight();
-    let urn = || Urn { candidates, weight, heaviest: pool.heaviest };
+    let urn = || Urn { candidates, weight, heaviest: pool.heaviest * WHOLE };
     let Memory { credits, times, random } = memory;
     let index = match pool.config.balance {
         Balance::RoundRobin => round_robin::pick(candidates, weight, credits)?,
