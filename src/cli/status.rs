@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::control::protocol::{
-    BackendStatus, LastReload, ListenerStatus, PhaseWord, PoolStatus, ReleaseStatus,
+    AskedWord, BackendStatus, LastReload, ListenerStatus, PhaseWord, PoolStatus, ReleaseStatus,
     ReleasesStatus, Status, TlsWord,
 };
 
@@ -87,7 +87,12 @@ fn last_reload(reload: Option<&LastReload>, now: SystemTime) -> String {
 
 fn listener(listener: &ListenerStatus) -> [String; 3] {
     let bind: Vec<String> = listener.bind.iter().map(ToString::to_string).collect();
-    let speaks = if listener.tls { "https" } else { "http" };
+    let speaks = match (listener.tls, listener.client_certificates) {
+        (false, _) => "http",
+        (true, AskedWord::None) => "https",
+        (true, AskedWord::Optional) => "https, client certificates optional",
+        (true, AskedWord::Required) => "https, client certificates required",
+    };
     [listener.name.clone(), speaks.to_owned(), bind.join(" ")]
 }
 
@@ -277,6 +282,7 @@ mod tests {
                 name: "https".into(),
                 bind: vec!["0.0.0.0:443".parse().unwrap(), "[::]:443".parse().unwrap()],
                 tls: true,
+                client_certificates: AskedWord::Required,
             }],
             pools: vec![PoolStatus {
                 name: "app".into(),
@@ -302,7 +308,7 @@ last reload: 10 s ago, taken
   pool app: 10.0.1.11:82 added
 
 listeners
-  https  https  0.0.0.0:443 [::]:443
+  https  https, client certificates required  0.0.0.0:443 [::]:443
 
 pool app, round-robin, TLS, 3 requests waiting for a backend
   backend       verdict                  since  in flight  requests  weight    last probe

@@ -15,7 +15,7 @@ pub(super) static HEALTH: Shape = Shape {
     name: "`health` of [pool.NAME]",
     keys: &[
         "type", "path", "host", "method", "status", "text", "interval", "timeout", "rise", "fall",
-        "jitter", "start", "port", "release",
+        "jitter", "start", "port", "tls", "release",
     ],
 };
 
@@ -63,6 +63,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<Health> {
         jitter: table.share("jitter", MOST_JITTER, 0.1),
         start: table.word("start", Start::Wait),
         port: table.field("port").and_then(|field| field.integer(1..=u16::MAX)),
+        tls: table.boolean("tls", true),
     })
 }
 

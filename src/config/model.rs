@@ -292,6 +292,8 @@ pub struct Health {
     pub start: Start,
     /// The port that is probed, where it is not the one that is served.
     pub port: Option<u16>,
+    /// Whether the TLS of the pool, where it has one, is spoken there as well.
+    pub tls: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

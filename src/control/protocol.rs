@@ -85,6 +85,18 @@ pub struct ListenerStatus {
     pub name: String,
     pub bind: Vec<SocketAddr>,
     pub tls: bool,
+    #[serde(default)]
+    pub client_certificates: AskedWord,
+}
+
+/// Whether clients are asked for certificates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AskedWord {
+    #[default]
+    None,
+    Optional,
+    Required,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use crate::{
     config::{self, Trust, Words},
     control::{
         protocol::{
-            BackendStatus, BreakerStatus, ListenerStatus, PhaseWord, PoolStatus, ReleaseStatus,
-            ReleasesStatus, Status, TlsWord, VerdictWord,
+            AskedWord, BackendStatus, BreakerStatus, ListenerStatus, PhaseWord, PoolStatus,
+            ReleaseStatus, ReleasesStatus, Status, TlsWord, VerdictWord,
         },
         skew::Census,
         state::State,
@@ -109,6 +109,15 @@ fn listener(listener: &config::Listener) -> ListenerStatus {
         name: listener.name.to_string(),
         bind: listener.bind.clone(),
         tls: listener.tls.is_some(),
+        client_certificates: asked_word(listener.tls.as_ref()),
+    }
+}
+
+fn asked_word(tls: Option<&config::Tls>) -> AskedWord {
+    match tls.and_then(|tls| tls.clients.as_ref()) {
+        None => AskedWord::None,
+        Some(clients) if clients.required => AskedWord::Required,
+        Some(_) => AskedWord::Optional,
     }
 }
 

@@ -132,7 +132,7 @@ fn health(changes: &mut Changes, old: Option<&Health>, new: Option<&Health>) {
         (Some(_), None) => return changes.note("health removed: watched passively only"),
         (Some(old), Some(new)) => (old, new),
     };
-    let Health { kind, interval, timeout, rise, fall, jitter, start, port: old_port } = old;
+    let Health { kind, interval, timeout, rise, fall, jitter, start, port: old_port, tls } = old;
     probe(changes, kind, &new.kind);
     changes.duration("health interval", *interval, new.interval);
     changes.duration("health timeout", *timeout, new.timeout);
@@ -142,6 +142,7 @@ fn health(changes: &mut Changes, old: Option<&Health>, new: Option<&Health>) {
     changes.value("health start", start.word(), new.start.word());
     let port = |port: Option<u16>| port.map_or("the backend's".to_owned(), |port| port.to_string());
     changes.value("health port", port(*old_port), port(new.port));
+    changes.value("health tls", tls, new.tls);
 }
 
 fn probe(changes: &mut Changes, old: &ProbeKind, new: &ProbeKind) {

@@ -176,6 +176,7 @@ mod tests {
             jitter: 0.0,
             start: Start::Wait,
             port: None,
+            tls: true,
         }
     }
 

@@ -185,7 +185,8 @@ impl Probing {
             (Protocol::H2, None) => Alpn::Http2,
             (Protocol::H2, Some(_)) | (Protocol::Http1, _) => Alpn::Http1,
         };
-        let (tls, metrics_slot) = (self.tls.as_deref(), self.metrics_slot);
+        let tls = self.tls.as_deref().filter(|_| self.health.tls);
+        let metrics_slot = self.metrics_slot;
         Dial { backend: &self.backend, address, tls, alpn, metrics_slot }
     }
 

@@ -47,6 +47,7 @@ pub struct Upstream {
 pub enum HeadError {
     /// The connection broke or ended.
     Closed(io::Error),
+    /// What came is no answer, and why.
     Malformed(Refusal),
     /// The backend says that it did not begin on the request.
     Unread,

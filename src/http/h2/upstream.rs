@@ -136,7 +136,11 @@ fn head_error(error: &::h2::Error) -> HeadError {
     let unread = error.reason() == Some(Reason::REFUSED_STREAM)
         || (error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR));
     let malformed = error.is_library() && error.reason() == Some(Reason::PROTOCOL_ERROR);
+    // What TLS finds amiss is invalid data, of which the library keeps no more than the words. Before
+    // an answer it is the backend's refusal of our certificate, which comes after the handshake.
+    let of_tls = error.get_io().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData);
     match (unread, malformed) {
+        _ if of_tls => HeadError::Malformed(refusal::UPSTREAM_HANDSHAKE),
         (true, _) => HeadError::Unread,
         (false, true) => HeadError::Malformed(refusal::BAD_RESPONSE),
         (false, false) => HeadError::Closed(io::Error::other(error.to_string())),
