@@ -88,12 +88,22 @@ fn a_client_stays_where_it_was_over_reload_and_restart() {
 
 #[test]
 fn a_browser_is_kept_by_curl() {
+    is_kept(CONFIG, "--http1.1");
+}
+
+#[test]
+fn a_browser_is_kept_over_http2_by_curl() {
+    is_kept(CONFIG, "--http2-prior-knowledge");
+}
+
+#[track_caller]
+fn is_kept(config: &str, version: &str) {
     let origins = origins();
-    let daemon = setup(CONFIG, &origins).start();
+    let daemon = setup(config, &origins).start();
     let jar = daemon.dir().join("jar").display().to_string();
     let url = format!("http://{}/", daemon.address("web"));
     let get = || {
-        let output = run(Command::new("curl").args(["-sS", "-b", &jar, "-c", &jar, &url]));
+        let output = run(Command::new("curl").args(["-sS", version, "-b", &jar, "-c", &jar, &url]));
         assert_eq!(output.code, 0, "{}", output.words());
         output.stdout
     };
