@@ -102,10 +102,18 @@ fn target(parts: &http::request::Parts) -> Result<&[u8], Refusal> {
     };
     let whole_server = target == b"*" && (connect || parts.method == http::Method::OPTIONS);
     let fits = target.iter().all(|byte| matches!(byte, 0x21..=0x7e) && *byte != b'#');
-    if !fits || !(target.starts_with(b"/") || whole_server) {
+    if !fits || !(target.starts_with(b"/") || whole_server) || !is_web(parts.uri.scheme_str()) {
         return Err(refusal::BAD_TARGET);
     }
     Ok(target)
+}
+
+/// Whether it is of the schemes that are served here. The library lets an empty one through, and
+/// gives none where there is no `:authority`.
+fn is_web(scheme: Option<&str>) -> bool {
+    let served =
+        |scheme: &str| ["https", "http"].iter().any(|web| scheme.eq_ignore_ascii_case(web));
+    scheme.is_none_or(served)
 }
 
 /// `:authority` and Host are one thing; where both stand they must be equal.
@@ -303,14 +311,15 @@ fn to_fields(lines: Bytes, host: &mut Option<Bytes>) -> HeaderMap {
 mod tests {
     use super::*;
 
-    /// A head as the library hands it over: `method target authority|name: value|…`.
+    /// A head as the library hands it over: `method target [scheme://]authority|name: value|…`.
     fn parts(text: &str) -> http::request::Parts {
         let mut lines = text.split('|');
         let words: Vec<&str> = lines.next().unwrap().split(' ').collect();
         let mut uri = http::uri::Parts::default();
         uri.path_and_query = Some(words[1].parse().unwrap());
         if let Some(authority) = words.get(2) {
-            uri.scheme = Some("https".parse().unwrap());
+            let (scheme, authority) = authority.split_once("://").unwrap_or(("https", authority));
+            uri.scheme = Some(scheme.parse().unwrap());
             uri.authority = Some(authority.parse().unwrap());
         }
         let request = http::Request::builder().method(words[0]).uri(Uri::from_parts(uri).unwrap());
@@ -375,6 +384,8 @@ mod tests {
         refused("GET / x|host: y", refusal::HOST_DIFFERS);
         refused("GET / x|host: x|host: x", refusal::SEVERAL_HOSTS);
         refused("GET *", refusal::BAD_TARGET);
+        refused("GET / ftp://x", refusal::BAD_TARGET);
+        refused("GET / ://x", refusal::BAD_TARGET);
         refused("GET / x|a:  b", refusal::BAD_HEADER);
         refused("GET / x|a: b\t", refusal::BAD_HEADER);
         let many = format!("GET / x{}", "|a: b".repeat(101));
