@@ -40,10 +40,23 @@ pub fn of_request(request: &Request, max_body: u64) -> Result<RequestRules, Refu
         _ => {}
     }
     Ok(RequestRules {
-        framing,
+        framing: with_trailers(framing, request),
         keep_alive: request_connection(&request.fields, request.version)?,
         expects_continue: expectation(request)?,
     })
+}
+
+/// What is told of a body's length does not say that nothing follows it: in HTTP/2 trailers may. Where
+/// they are announced, the body goes in chunks, which alone have room for them in HTTP/1 (RFC 9110,
+/// section 6.5).
+fn with_trailers(told: Framing, request: &Request) -> Framing {
+    let announced = || request.fields.all(Name::Trailer).next().is_some();
+    match told {
+        Framing::Length(1..) if request.version == Version::Http2 && announced() => {
+            Framing::Chunked
+        }
+        told => told,
+    }
 }
 
 /// Reads a response's hop, given what was asked.
@@ -170,6 +183,22 @@ mod tests {
 
     fn framing(lines: &str, expected: Framing) {
         assert_eq!(rules(lines).map(|rules| rules.framing), Ok(expected), "{lines}");
+    }
+
+    #[test]
+    fn announced_trailers_have_room_behind_a_body_of_http2() {
+        let framing = |version, told, lines: &str| {
+            let mut request = Request::default();
+            let head = format!("POST / HTTP/1.1\r\n{}\r\n", lines.replace('|', "\r\n"));
+            parse::request(head.as_bytes(), &mut request).unwrap();
+            request.version = version;
+            with_trailers(told, &request)
+        };
+        let (announced, told) = ("Trailer: X-Sum|", Framing::Length(5));
+        assert_eq!(framing(Version::Http2, told, announced), Framing::Chunked);
+        assert_eq!(framing(Version::Http2, told, "A: b|"), told);
+        assert_eq!(framing(Version::Http11, told, announced), told);
+        assert_eq!(framing(Version::Http2, Framing::Length(0), announced), Framing::Length(0));
     }
 
     fn refused(lines: &str, expected: Refusal) {
