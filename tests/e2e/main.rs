@@ -11,6 +11,7 @@ mod forwarding;
 mod harness;
 mod health;
 mod hedge;
+mod http2;
 mod limits;
 mod queue;
 mod refusals;

@@ -19,7 +19,8 @@ pub struct Client {
     reader: Reader<Wire>,
 }
 
-enum Wire {
+/// A client's end of a connection.
+pub enum Wire {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
@@ -54,16 +55,12 @@ impl Client {
     }
 
     pub fn try_connect(address: SocketAddr) -> io::Result<Client> {
-        Ok(Client { reader: Reader::new(Wire::Plain(open(address)?)) })
+        Ok(Client { reader: Reader::new(Wire::plain(address)?) })
     }
 
     /// Shakes hands, asking for `name`.
     pub fn tls(address: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> io::Result<Client> {
-        let mut stream = StreamOwned::new(tls::connection(config, name), open(address)?);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock)?;
-        }
-        Ok(Client { reader: Reader::new(Wire::Tls(Box::new(stream))) })
+        Ok(Client { reader: Reader::new(Wire::tls(address, config, name)?) })
     }
 
     /// A GET on this connection.
@@ -153,6 +150,12 @@ impl Client {
         group.expect("the handshake is done").name()
     }
 
+    /// What ALPN chose.
+    pub fn protocol(&self) -> Option<String> {
+        let name = self.session().alpn_protocol();
+        name.map(|name| String::from_utf8_lossy(name).into_owned())
+    }
+
     pub fn resumed(&self) -> bool {
         self.session().handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
@@ -165,7 +168,25 @@ impl Client {
     }
 
     fn tcp(&self) -> &TcpStream {
-        match &self.reader.stream {
+        self.reader.stream.tcp()
+    }
+}
+
+impl Wire {
+    pub fn plain(address: SocketAddr) -> io::Result<Wire> {
+        Ok(Wire::Plain(open(address)?))
+    }
+
+    pub fn tls(address: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> io::Result<Wire> {
+        let mut stream = StreamOwned::new(tls::connection(config, name), open(address)?);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Wire::Tls(Box::new(stream)))
+    }
+
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
             Wire::Plain(stream) => stream,
             Wire::Tls(stream) => &stream.sock,
         }

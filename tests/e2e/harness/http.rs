@@ -302,7 +302,7 @@ fn within(broken: Broken) -> Broken {
     }
 }
 
-fn broken(error: &io::Error) -> Broken {
+pub fn broken(error: &io::Error) -> Broken {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Broken::TimedOut,
         // TLS ended without close_notify: as good as a reset, for truncation can't be told.

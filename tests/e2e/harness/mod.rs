@@ -4,6 +4,7 @@
 mod certificates;
 mod client;
 mod daemon;
+pub mod h2;
 mod http;
 mod load;
 mod metrics;
@@ -26,7 +27,7 @@ pub use metrics::Metrics;
 pub use origin::{Origin, OriginProcess, Peer};
 pub use ports::free_port;
 pub use process::{BINARY, Output, Process, equipoise, run};
-pub use tls::{TlsVersions, client_config, client_config_as, server_config};
+pub use tls::{TlsVersions, choosing, client_config, client_config_as, offering, server_config};
 
 /// How long anything that must happen may take. It is far more than it takes on an idle machine:
 /// no test measures time by it.

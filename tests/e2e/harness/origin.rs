@@ -251,9 +251,19 @@ impl Peer {
             return false;
         };
         request.trailers = trailers;
+        self.keep(request);
+        true
+    }
+
+    /// Counts a whole request.
+    pub fn keep(&self, request: &Request) {
         lock(&self.shared.whole).push(request.clone());
         self.shared.requests.fetch_add(1, Ordering::SeqCst);
-        true
+    }
+
+    /// Notes what no strict reader takes.
+    pub fn violation(&self, what: String) {
+        lock(&self.shared.violations).push(what);
     }
 
     /// All that comes until the daemon says that it is done.
@@ -335,7 +345,7 @@ impl Peer {
         match read {
             Ok(value) => Some(value),
             Err(Broken::Malformed(what)) => {
-                lock(&self.shared.violations).push(what);
+                self.violation(what);
                 None
             }
             Err(_) => None,
@@ -351,6 +361,29 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         self.forget();
+    }
+}
+
+/// The bytes themselves, for scripts that speak something else than HTTP/1.
+impl Read for Peer {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.reader.stream.read(into)
+    }
+}
+
+impl Write for Peer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.reader.stream.tls {
+            None => self.reader.stream.stream.write(bytes),
+            Some(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.reader.stream.tls {
+            None => Ok(()),
+            Some(tls) => tls.flush(),
+        }
     }
 }
 

@@ -19,6 +19,13 @@ pub enum TlsVersions {
     Only13,
 }
 
+/// The same client, offering these protocols by ALPN.
+pub fn offering(config: &Arc<ClientConfig>, protocols: &[&str]) -> Arc<ClientConfig> {
+    let mut config = ClientConfig::clone(config);
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Arc::new(config)
+}
+
 /// One TLS client: its trust, and the tickets it was given.
 pub fn client_config(authority: &Authority, versions: TlsVersions) -> Arc<ClientConfig> {
     client_config_as(None, authority, versions)
@@ -73,6 +80,13 @@ fn chain(pair: &Pair) -> Vec<CertificateDer<'static>> {
 
 fn key(pair: &Pair) -> PrivateKeyDer<'static> {
     PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key of ours")
+}
+
+/// The same server, choosing of these protocols by ALPN.
+pub fn choosing(config: &Arc<ServerConfig>, protocols: &[&str]) -> Arc<ServerConfig> {
+    let mut config = ServerConfig::clone(config);
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Arc::new(config)
 }
 
 fn roots(authority: &Authority) -> RootCertStore {
