@@ -1,12 +1,13 @@
 //! All that the workers know: immutable, built whole by the control plane, published at once.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc};
 
 use tokio::sync::Semaphore;
 
 use crate::{
     config::{self, Action, Config},
     http::{
+        error_pages::{ErrorPages, Pages},
         header_rules::HeaderRules,
         rewrite::Rewrite,
         route::{Route, Router, Rules, Target},
@@ -78,6 +79,7 @@ pub struct Parts {
     /// Of the sticky pools, by their names.
     pub sticky_keys: HashMap<Arc<str>, Arc<Keys>>,
     pub access_log: Option<Arc<AccessLog>>,
+    pub error_pages: Pages,
     pub metrics: Arc<Metrics>,
 }
 
@@ -112,7 +114,7 @@ pub fn build(
     let open = if phase == Phase::Serving { &config.listeners[..] } else { &[] };
     for listener in open {
         let tls = parts.spoken.listeners.get(&listener.name);
-        let site = Arc::new(site(config, listener, tls, &parts.metrics));
+        let site = Arc::new(site(config, listener, tls, parts));
         for address in &listener.bind {
             // Parts are made for this configuration: an address without a socket is our own mistake.
             let sockets = parts.sockets[address].clone();
@@ -135,7 +137,7 @@ fn site(
     config: &Config,
     listener: &config::Listener,
     tls: Option<&ServerTls>,
-    metrics: &Metrics,
+    parts: &Parts,
 ) -> Site {
     Site {
         listener: listener.name.clone(),
@@ -148,8 +150,9 @@ fn site(
         limits: listener.limits,
         most_body: most_body(config, listener),
         timeouts: listener.timeouts,
-        router: router(config, listener, metrics),
-        metrics: metrics.listener(&listener.name),
+        router: router(config, listener, parts),
+        error_pages: error_pages(&listener.error_pages, parts),
+        metrics: parts.metrics.listener(&listener.name),
     }
 }
 
@@ -169,7 +172,7 @@ fn routes_of<'c>(
 }
 
 /// The routes of one listener: those that name none first, so that one that names it wins.
-fn router(config: &Config, listener: &config::Listener, metrics: &Metrics) -> Router {
+fn router(config: &Config, listener: &config::Listener, parts: &Parts) -> Router {
     let mut router = Router::default();
     let open = routes_of(config, listener).filter(|route| route.listener.is_none());
     let named = routes_of(config, listener).filter(|route| route.listener.is_some());
@@ -184,21 +187,29 @@ fn router(config: &Config, listener: &config::Listener, metrics: &Metrics) -> Ro
             Action::Respond(respond) => Target::Respond(respond.clone()),
         };
         let name = route.name.clone();
-        let route_metrics = metrics.route(&name);
-        let rules = rules(route);
+        let route_metrics = parts.metrics.route(&name);
+        let rules = rules(route, parts);
         let held = Arc::new(Route { name, target, rules, metrics: route_metrics });
         router.add(&route.host, &route.path, &route.conditions, held);
     }
     router
 }
 
-fn rules(route: &config::Route) -> Rules {
+fn rules(route: &config::Route, parts: &Parts) -> Rules {
     Rules {
         rewrite: route.replace_prefix.as_ref().map(|to| Rewrite::new(&route.path, to)),
         request_headers: HeaderRules::new(&route.request_headers),
         response_headers: HeaderRules::new(&route.response_headers),
         bounds: route.bounds,
+        error_pages: error_pages(&route.error_pages, parts),
     }
+}
+
+fn error_pages(wanted: &[config::ErrorPage], parts: &Parts) -> ErrorPages {
+    // Parts are made for this configuration: a page that was not read is our own mistake.
+    let page = |file: &Path| parts.error_pages.of(file).expect("every page was read").clone();
+    let read = wanted.iter().map(|it| (it.statuses, page(&it.file)));
+    ErrorPages::new(read)
 }
 
 /// The configuration has checked that every pool a route names exists.

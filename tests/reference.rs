@@ -99,7 +99,8 @@ fn the_reference_holds_every_key_that_is_known() {
     assert_eq!(shown, known);
 }
 
-const FREE_TABLES: [&str; 6] = ["headers", "query", "cookies", "set", "add", "split"];
+const FREE_TABLES: [&str; 7] =
+    ["headers", "query", "cookies", "set", "add", "split", "error_pages"];
 
 /// Gathers the keys of each table under the name that `known_keys` gives it.
 fn collect<'a>(
@@ -115,6 +116,7 @@ fn collect<'a>(
         [top @ ("listener" | "pool"), _] => Some(format!("[{top}.NAME]")),
         // Their keys are names of the application's own.
         ["route", .., key] if FREE_TABLES.contains(key) => None,
+        ["listener", _, "error_pages"] => None,
         [.., key] if path[0] == "route" => Some(format!("`{key}` of [[route]]")),
         [top, .., key] => Some(format!("`{key}` of [{top}.NAME]")),
     };

@@ -1,4 +1,4 @@
-//! The configuration, and the certificates it names, looked at as the daemon would; nothing is
+//! The configuration, and the certificates and error pages it names, looked at as the daemon would; nothing is
 //! bound and nobody is asked.
 
 use std::{collections::HashMap, fs, io, path::Path, time::SystemTime};
@@ -6,7 +6,7 @@ use std::{collections::HashMap, fs, io, path::Path, time::SystemTime};
 use crate::{
     cli::status::counted,
     config::{self, Config, Errors, Loaded, LogTarget, Place, PoolTls, Tls},
-    control::{certificates::Certificates, secrets},
+    control::{certificates::Certificates, error_pages, secrets},
     net::tls::{Tickets, TlsError},
 };
 
@@ -21,20 +21,18 @@ pub struct Report {
 /// Looks at a whole configuration.
 ///
 /// # Errors
-/// All of them at once: those of the file, or, once it has none, those of its certificates.
+/// All of them at once: those of the file, or, once it has none, those of the files it names.
 pub fn check(path: &Path, now: SystemTime) -> Result<Report, Errors> {
     let Loaded { config, source } = config::load(path)?;
     let found = |findings| Errors::from_places(&source, findings);
+    let mut troubles = error_pages::load(&config).err().unwrap_or_default();
     let certificates = Certificates::load(&config, &Certificates::default());
+    let certificates = certificates.map_err(|found| troubles.extend(found)).unwrap_or_default();
     let secrets = secrets::load(&config, &HashMap::new());
-    let (certificates, secrets) = match (certificates, secrets) {
-        (Ok(certificates), Ok(secrets)) => (certificates, secrets),
-        (certificates, secrets) => {
-            return Err(found(
-                [certificates.err(), secrets.err()].into_iter().flatten().flatten().collect(),
-            ));
-        }
-    };
+    let secrets = secrets.map_err(|found| troubles.extend(found)).unwrap_or_default();
+    if !troubles.is_empty() {
+        return Err(found(troubles));
+    }
     let refusals = refusals(&config, &certificates);
     if !refusals.is_empty() {
         return Err(found(refusals));

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use super::{
     diagnostic::{Diagnostic, Place},
+    error_pages,
     model::{Limits, Listener, ListenerTimeouts, Protocol, Versions},
     name,
     network::Network,
@@ -26,6 +27,7 @@ pub(super) static LISTENER: Shape = Shape {
         "max_connections_per_source",
         "limits",
         "timeouts",
+        "error_pages",
     ],
 };
 
@@ -104,6 +106,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<WrittenListener> {
             4_096,
         ),
         limits: limits(&table),
+        error_pages: error_pages::read(&table),
         timeouts: timeouts(&table),
     };
     Some(WrittenListener { listener, binds, redirect })

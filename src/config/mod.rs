@@ -4,7 +4,8 @@
 //! - `reader` tables and fields with their places; `value`, `name`, `network` what stands in them
 //! - `top`, `listener`, `tls`, `route`, `pool`, `hash`, `sticky`, `health` a table each; `whole`
 //!   how they fit together
-//! - `action`, `bounds`, `conditions`, `header_rules`, `redirect`, `rewrite` parts of a route;
+//! - `action`, `bounds`, `conditions`, `error_pages`, `header_rules`, `redirect`, `rewrite` parts of
+//!   a route;
 //!   `template` a text with variables
 //! - `pool_tls` a pool's TLS, as `tls` is a listener's
 //! - `diagnostic`, `excerpt`, `suggest` how an error is told
@@ -17,6 +18,7 @@ mod conditions;
 mod default;
 mod diagnostic;
 mod diff;
+mod error_pages;
 mod excerpt;
 mod hash;
 mod header_rules;
@@ -56,6 +58,7 @@ pub use bounds::RouteBounds;
 pub use conditions::{Condition, Conditions, Wanted};
 pub use diagnostic::{Diagnostic, Errors, Place, Source};
 pub use diff::{Change, diff};
+pub use error_pages::{ErrorPage, PageKind, Statuses};
 pub use header_rules::HeaderRules;
 pub use model::*;
 pub use notes::notes;

@@ -14,8 +14,8 @@ pub use bounds::*;
 pub use tls::*;
 
 use crate::config::{
-    bounds::RouteBounds, conditions::Conditions, header_rules::HeaderRules, network::Network,
-    template::Template,
+    bounds::RouteBounds, conditions::Conditions, error_pages::ErrorPage, header_rules::HeaderRules,
+    network::Network, template::Template,
 };
 
 /// One whole file, as meant.
@@ -55,6 +55,8 @@ pub struct Listener {
     pub max_connections_per_source: usize,
     pub limits: Limits,
     pub timeouts: ListenerTimeouts,
+    /// For our own errors.
+    pub error_pages: Vec<ErrorPage>,
 }
 
 /// The versions of HTTP that clients may speak. HTTP/2 comes by ALPN over TLS, and with prior
@@ -127,6 +129,8 @@ pub struct Route {
     /// Changed in every answer, our own included.
     pub response_headers: HeaderRules,
     pub bounds: RouteBounds,
+    /// For our own errors, before those of the listener.
+    pub error_pages: Vec<ErrorPage>,
     pub action: Action,
 }
 

@@ -7,6 +7,7 @@ use super::{
     bounds,
     conditions::{self, Conditions},
     diagnostic::{Diagnostic, Place},
+    error_pages,
     header_rules::{self, HeaderRules},
     model::{Action, HostMatch, PathMatch, Route},
     name,
@@ -32,6 +33,7 @@ pub(super) static ROUTE: Shape = Shape {
         "response_headers",
         "limits",
         "timeouts",
+        "error_pages",
         "pool",
         "split",
         "redirect",
@@ -116,6 +118,7 @@ fn meant(table: &Table<'_>, written: &WrittenRoute, action: Option<Action>) -> O
     let request_headers = request_headers(table);
     let response_headers = header_rules::of_responses(table);
     let bounds = bounds::read(table);
+    let error_pages = error_pages::read(table);
     Some(Route {
         name: written.label()?,
         listener: written.listener.as_ref().map(|(name, _)| name.clone()),
@@ -126,6 +129,7 @@ fn meant(table: &Table<'_>, written: &WrittenRoute, action: Option<Action>) -> O
         request_headers,
         response_headers,
         bounds,
+        error_pages,
         action: action?,
     })
 }

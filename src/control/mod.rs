@@ -4,7 +4,7 @@
 //! - `running`: the story: what comes in, what is published, how it ends.
 //! - `state`, `event`, `book`, `weights`, `breakers`, `runs`, `plight`, `skew`: what a change does; pure.
 //! - `status`, `gauges`: what the state looks like from outside; pure.
-//! - `prepare`, `rooms`, `certificates`, `secrets`: from a file to what can be served.
+//! - `prepare`, `rooms`, `certificates`, `secrets`, `error_pages`: from a file to what can be served.
 //! - `probe/`: active health checks, a task a backend.
 //! - `protocol`, `admin`, `ask`, `page`: the admin socket and the metrics address.
 //! - `reloads`: who waits for the verdict on a reload.
@@ -15,6 +15,7 @@ mod ask;
 mod book;
 mod breakers;
 pub mod certificates;
+pub mod error_pages;
 pub mod event;
 mod gauges;
 mod notify;

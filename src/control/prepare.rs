@@ -6,14 +6,15 @@
 use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::SystemTime};
 
 use crate::{
-    config::{self, Config, Errors, Listener, Loaded, LogFormat, LogTarget},
+    config::{self, Change, Config, Errors, Listener, Loaded, LogFormat, LogTarget},
     control::{
         admin::AdminSocket,
         certificates::Certificates,
+        error_pages,
         event::{Line, Prepared, Refused},
-        rooms,
-        secrets::{self, Secrets},
+        rooms, secrets,
     },
+    http::error_pages::Pages,
     net::{
         listen::Sockets,
         tls::{ClientTls, ServerTls, Tickets},
@@ -37,6 +38,7 @@ pub struct Held {
     pub rooms: HashMap<Arc<str>, Arc<Room>>,
     pub sticky_keys: HashMap<Arc<str>, Arc<Keys>>,
     pub access_log: Option<Arc<AccessLog>>,
+    pub error_pages: Pages,
     pub metrics: Arc<Metrics>,
     pub certificates: Certificates,
     pub tickets: Tickets,
@@ -69,14 +71,16 @@ pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
     let Loaded { config, source } = loaded;
     let config = Arc::new(config);
     let mut reasons = Vec::new();
-    let certificates = Certificates::load(&config, &held.certificates).unwrap_or_else(|troubles| {
+    let mut troubles = Vec::new();
+    let certificates = Certificates::load(&config, &held.certificates);
+    let certificates = certificates.map_err(|found| troubles.extend(found)).unwrap_or_default();
+    let secrets = secrets::load(&config, &held.sticky_keys);
+    let secrets = secrets.map_err(|found| troubles.extend(found)).unwrap_or_default();
+    let error_pages = error_pages::load(&config);
+    let error_pages = error_pages.map_err(|found| troubles.extend(found)).unwrap_or_default();
+    if !troubles.is_empty() {
         reasons.push(Errors::from_places(&source, troubles).to_string());
-        Certificates::default()
-    });
-    let secrets = secrets::load(&config, &held.sticky_keys).unwrap_or_else(|troubles| {
-        reasons.push(Errors::from_places(&source, troubles).to_string());
-        Secrets::default()
-    });
+    }
     let spoken = match reasons.is_empty() {
         true => spoken(&config, &certificates, held, &mut reasons),
         false => Spoken::default(),
@@ -92,11 +96,15 @@ pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
     let metrics = held.metrics.clone();
     let mut diff = held.config.as_ref().map_or_else(Vec::new, |old| config::diff(old, &config));
     diff.extend(secrets.changes(&held.sticky_keys));
+    diff.extend(error_pages.changed(&held.error_pages).into_iter().map(|file| Change {
+        words: format!("error page {} changed", file.display()),
+        closes: Vec::new(),
+    }));
     let mut warnings: Vec<Line> = config::notes(&config).into_iter().map(Line::Warn).collect();
     warnings.extend(certificates.warnings(SystemTime::now()));
     warnings.extend(secrets.warnings.into_iter().map(Line::Warn));
     let sticky_keys = secrets.sticky_keys;
-    let parts = Parts { sockets, spoken, rooms, sticky_keys, access_log, metrics };
+    let parts = Parts { sockets, spoken, rooms, sticky_keys, access_log, error_pages, metrics };
     let prepared = Prepared { config, parts, diff };
     Ok(Ready { prepared, certificates, page, admin, warnings })
 }

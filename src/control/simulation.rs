@@ -19,6 +19,7 @@ use crate::{
         rooms,
         state::State,
     },
+    http::error_pages::Pages,
     net::listen::Sockets,
     observe::metrics::Metrics,
     pool::{
@@ -555,6 +556,7 @@ fn prepared(
         rooms: rooms::prepare(&config, held.map_or(&no_rooms, |held| &held.rooms)),
         sticky_keys: HashMap::new(),
         access_log: None,
+        error_pages: Pages::default(),
         metrics: metrics.clone(),
     };
     Prepared { config: Arc::new(config), parts, diff: Vec::new() }

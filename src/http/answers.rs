@@ -5,6 +5,7 @@ use std::io::Write;
 use crate::{
     config::{Redirect, Respond},
     http::{
+        error_pages::Page,
         headers::{Inbound, end_response},
         refusal::{self, Refusal},
         variables::Values,
@@ -34,6 +35,16 @@ impl Answer {
             "{status} {}\n\nreason: {reason}: {detail}\nrequest: {request_id}\n",
             phrase(status)
         );
+        Answer::of_error(refusal, request_id, "text/plain; charset=utf-8", body.into_bytes())
+    }
+
+    /// The page that the operator wrote for an error.
+    pub fn error_page(page: &Page, refusal: Refusal, request_id: &str) -> Answer {
+        let body = page.fill(refusal, request_id);
+        Answer::of_error(refusal, request_id, page.content_type(), body)
+    }
+
+    fn of_error(refusal: Refusal, request_id: &str, content_type: &str, body: Vec<u8>) -> Answer {
         let mut lines = format!("X-Request-Id: {request_id}\r\nCache-Control: no-store\r\n");
         if matches!(refusal, refusal::QUEUE_FULL | refusal::QUEUE_TIMEOUT) {
             lines.push_str(RETRY_AFTER);
@@ -41,12 +52,8 @@ impl Answer {
         if refusal == refusal::CONNECT {
             lines.push_str("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
         }
-        Answer {
-            status,
-            content_type: "text/plain; charset=utf-8".to_owned(),
-            lines: lines.into_bytes(),
-            body: body.into_bytes(),
-        }
+        let content_type = content_type.to_owned();
+        Answer { status: refusal.status(), content_type, lines: lines.into_bytes(), body }
     }
 
     pub fn redirect(status: u16, location: &[u8]) -> Answer {

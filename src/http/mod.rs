@@ -2,8 +2,9 @@
 //!
 //! Read `connection` (a request after the other), then `proxy` (the story of one) and
 //! `attempt` (one try at one backend), which `place`, `reach` and `hedge` are parts of: a place at
-//! a backend, a connection to it, a second one where it is late. What decides is pure: `refusal` (the table of what is not let in), `target`, `route`, `conditions`, `rewrite`,
-//! `split`, `variables`, `key`, `header_rules`, `headers`, `answers`.
+//! a backend, a connection to it, a second one where it is late. What decides is pure: `refusal`
+//! (the table of what is not let in), `target`, `route`, `conditions`, `rewrite`, `split`,
+//! `variables`, `key`, `header_rules`, `headers`, `answers`, `error_pages`.
 //! `site` and `door` are what a listener serves, `local` what a worker lends, `record` what is told
 //! when a request is over. `h1/` and `h2/` are the two versions on the wire; `downstream` and `upstream`
 //! are either at either end, `passage` and `exchange` what goes between them; `upgrade` is what
@@ -17,6 +18,7 @@ pub mod content;
 mod digits;
 pub mod door;
 pub mod downstream;
+pub mod error_pages;
 pub mod exchange;
 pub mod h1;
 pub mod h2;

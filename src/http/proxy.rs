@@ -155,7 +155,7 @@ async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Nex
     let found = match find_route(exchange, &host, &target) {
         Ok(found) => found,
         Err(refusal::NO_ROUTE) => {
-            let answer = Answer::error(refusal::NO_ROUTE, &record.request_id);
+            let answer = error(exchange, record, refusal::NO_ROUTE);
             record.refused(refusal::NO_ROUTE);
             return give(exchange, record, &rules, &answer).await;
         }
@@ -386,8 +386,18 @@ async fn refuse_last(
 /// Answers with an error, and its reason.
 async fn refuse(exchange: &mut Exchange<'_>, record: &mut Record<'_>, refusal: Refusal) -> Next {
     record.refused(refusal);
-    let answer = Answer::error(refusal, &record.request_id);
+    let answer = error(exchange, record, refusal);
     send(exchange, record, &answer).await
+}
+
+/// The route's page of an error, else the listener's, else ours.
+fn error(exchange: &Exchange<'_>, record: &Record<'_>, refusal: Refusal) -> Answer {
+    let status = refusal.status();
+    let of_route = record.route.and_then(|route| route.rules.error_pages.find(status));
+    match of_route.or_else(|| exchange.serving.site.error_pages.find(status)) {
+        Some(page) => Answer::error_page(page, refusal, &record.request_id),
+        None => Answer::error(refusal, &record.request_id),
+    }
 }
 
 /// Answers by ourselves; a short body is dropped, a long one is not waited for.

@@ -13,6 +13,7 @@ use crate::{
     config::{Conditions, HostMatch, PathMatch, Redirect, Respond, RouteBounds},
     http::{
         conditions::{self, Asked, Verdict},
+        error_pages::ErrorPages,
         header_rules::HeaderRules,
         rewrite::Rewrite,
         split::Split,
@@ -35,6 +36,7 @@ pub struct Rules {
     pub request_headers: Option<HeaderRules>,
     pub response_headers: Option<HeaderRules>,
     pub bounds: RouteBounds,
+    pub error_pages: ErrorPages,
 }
 
 /// What becomes of a request.

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     config::{Hsts, Limits, ListenerTimeouts, Versions, network::Network},
-    http::route::Router,
+    http::{error_pages::ErrorPages, route::Router},
     net::tls::{Caller, Callers, Resolver},
     observe::metrics::ListenerMetrics,
 };
@@ -29,6 +29,7 @@ pub struct Site {
     pub most_body: u64,
     pub timeouts: ListenerTimeouts,
     pub router: Router,
+    pub error_pages: ErrorPages,
     pub metrics: Arc<ListenerMetrics>,
 }
 

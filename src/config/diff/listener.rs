@@ -1,6 +1,6 @@
 //! What changes at one listener.
 
-use super::{Changes, gone, or_none};
+use super::{Changes, error_pages, gone, or_none};
 use crate::{
     config::{
         model::{
@@ -24,6 +24,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Listener, new: &Listener) {
         max_connections,
         max_connections_per_source,
         limits: old_limits,
+        error_pages: old_pages,
         timeouts: old_timeouts,
     } = old;
     for gone in gone(bind, &new.bind, |address| *address) {
@@ -37,6 +38,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Listener, new: &Listener) {
     }
     let redirect = |port: Option<u16>| or_none(port.map(|port| format!("https:{port}")));
     changes.value("protocols", versions(*old_versions), versions(new.versions));
+    changes.value("error_pages", error_pages(old_pages), error_pages(&new.error_pages));
     changes.value("redirect", redirect(*redirect_https), redirect(new.redirect_https));
     changes.value("hsts", hsts(old_hsts.as_ref()), hsts(new.hsts.as_ref()));
     let (networks, new_networks) = (trusted_proxies, &new.trusted_proxies);

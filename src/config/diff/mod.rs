@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{
+    error_pages::{ErrorPage, Statuses},
     model::{AccessLog, Config, Listener, LogTarget},
     words::Words,
 };
@@ -87,6 +88,17 @@ fn target(target: &LogTarget) -> String {
     match target {
         LogTarget::Stdout => "stdout".to_owned(),
         LogTarget::File(path) => path.display().to_string(),
+    }
+}
+
+fn error_pages(pages: &[ErrorPage]) -> String {
+    let page = |page: &ErrorPage| match page.statuses {
+        Statuses::One(status) => format!("{status} {}", page.file.display()),
+        Statuses::Class(class) => format!("{class}xx {}", page.file.display()),
+    };
+    match pages {
+        [] => "none".to_owned(),
+        pages => pages.iter().map(page).collect::<Vec<_>>().join(", "),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Changes, or_none};
+use super::{Changes, error_pages, or_none};
 use crate::{
     config::{
         bounds::RouteBounds,
@@ -23,6 +23,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Route, new: &Route) {
         request_headers,
         response_headers,
         bounds: old_bounds,
+        error_pages: old_pages,
         action: old_action,
     } = old;
     let any = |listener: &Option<Arc<str>>| match listener {
@@ -45,6 +46,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Route, new: &Route) {
         }
     }
     bounds(changes, old_bounds, &new.bounds);
+    changes.value("error_pages", error_pages(old_pages), error_pages(&new.error_pages));
     match (old_action, &new.action) {
         (Action::Pool(old), Action::Pool(new)) => changes.value("pool", old, new),
         (Action::Respond(old), Action::Respond(new)) => respond(changes, old, new),

@@ -119,6 +119,20 @@ fn bounds_that_can_not_be() {
 
 #[test]
 #[rustfmt::skip]
+fn error_pages_that_can_not_be() {
+    let route = |pages: &str| format!("[[route]]\npool = \"app\"\nerror_pages = {pages}");
+    check(&[
+        (&route("{ 200 = \"a.html\" }"), "16:17", "`200` is no status of an error", "\"4xx\" or \"5xx\""),
+        (&route("{ 6xx = \"a.html\" }"), "16:17", "`6xx` is no status of an error", "\"400\" to \"599\""),
+        (&route("{ 502 = \"a.php\" }"), "16:23", "`a.php` is no value for `502`", ".html, .json"),
+        (&route("{ 502 = 1 }"), "16:23", "1 is no value for `502`", "in quotes"),
+        (&route("\"a.html\""), "16:15", "`a.html` is no value for `error_pages`", "expected a table"),
+        ("[listener.x]\nbind = \"0.0.0.0:81\"\nerror_pages = { 99 = \"a.html\" }", "16:17", "`99` is no status", ""),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
 fn rewrites_that_can_not_be() {
     let route = |keys: &str| format!("[[route]]\npool = \"app\"\n{keys}");
     let redirect = |keys: &str| format!("[[route]]\nredirect = \"/\"\n{keys}");

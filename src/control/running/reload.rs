@@ -47,6 +47,7 @@ impl Running {
             rooms: parts.rooms.clone(),
             sticky_keys: parts.sticky_keys.clone(),
             access_log: parts.access_log.clone(),
+            error_pages: parts.error_pages.clone(),
             metrics: parts.metrics.clone(),
             certificates: self.certificates.clone(),
             tickets: self.tickets.clone(),
