@@ -247,6 +247,8 @@ pub struct Pool {
     /// Share of the pool's weight, 0 to 1, that must run a release and be up before the traffic keeps
     /// to it.
     pub on_skew_min: f64,
+    /// Clients that have seen a release are not sent back to an older one; by the sticky cookie.
+    pub pin: bool,
     /// `None`: no backend is taken out of use by the share of its requests that fail.
     pub breaker: Option<Breaker>,
     /// `None`: an answer is waited for from one backend at a time.

@@ -36,6 +36,7 @@ pub(super) static POOL: Shape = Shape {
         "queue",
         "on_skew",
         "on_skew_min",
+        "pin",
         "protocol",
         "breaker",
         "hedge",
@@ -90,28 +91,48 @@ pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
         queue: queue(&table),
         on_skew: on_skew(&table),
         on_skew_min: table.share("on_skew_min", 1.0, 0.5),
+        pin: pin(&table),
         protocol: table.word("protocol", Protocol::Http1),
         breaker: table.field("breaker").and_then(|field| breaker::read(&field)),
         hedge: table.field("hedge").and_then(|field| hedge::read(&field)),
     })
 }
 
+const READ_IT: &str = r#"add health = { release = { header = "X-Release" } }, with your header"#;
+
 /// To keep to a release takes a probe that reads it.
 fn on_skew(pool: &Table<'_>) -> OnSkew {
     let on_skew = pool.word("on_skew", OnSkew::Report);
-    let release = pool.field("health").and_then(|health| health.entry("release"));
     if let Some(field) = pool.field("on_skew").filter(|_| on_skew != OnSkew::Report)
-        && release.is_none()
+        && !reads_releases(pool)
     {
-        let message = "`on_skew` prefers a release, but no probe reads one";
-        let help = r#"add health = { release = { header = "X-Release" } }, with your header"#;
-        field.fail(message, help);
+        field.fail("`on_skew` prefers a release, but no probe reads one", READ_IT);
     }
     on_skew
 }
 
 /// A longer one would outlast deployments.
 const A_RAMP: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3_600);
+
+/// What a client has seen is in its cookie.
+fn pin(pool: &Table<'_>) -> bool {
+    let pin = pool.boolean("pin", false);
+    let Some(field) = pool.field("pin").filter(|_| pin) else {
+        return pin;
+    };
+    if pool.field("sticky").is_none() {
+        let help = r#"add sticky = { cookie = "srv", secret_file = "secrets/sticky" }"#;
+        field.fail("`pin` without a cookie that says what a client has seen", help);
+    }
+    if !reads_releases(pool) {
+        field.fail("`pin` to a release, but no probe reads one", READ_IT);
+    }
+    pin
+}
+
+fn reads_releases(pool: &Table<'_>) -> bool {
+    pool.field("health").is_some_and(|health| health.entry("release").is_some())
+}
 
 fn backends(pool: &Table<'_>) -> Vec<Backend> {
     let help =

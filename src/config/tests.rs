@@ -257,6 +257,8 @@ fn pools_that_can_not_be() {
         ("[pool.x]\nbackends = [{ weight = 2 }]", "15:13", "`address` is missing", ""),
         ("on_skew = \"newest\"", "14:11", "`newest` is no value", "prefer-newest"),
         ("on_skew = \"prefer-newest\"\nhealth = {}", "14:11", "`on_skew` prefers a release, but no probe reads one", "X-Release"),
+        ("pin = true\nhealth = { release = { header = \"X-Release\" } }", "14:7", "`pin` without a cookie that says what", "sticky = {"),
+        ("pin = true\nsticky = { cookie = \"s\", secret_file = \"s\" }", "14:7", "`pin` to a release, but no probe reads one", "X-Release"),
         ("on_skew_min = 2", "14:15", "2 is no value for `on_skew_min`", "\"20%\""),
         ("host_header = \"a b\"", "14:15", "`a b` is no value", "www.example.com"),
     ]);

@@ -273,6 +273,7 @@ impl Simulation {
             assert_eq!(*pool.config, *wanted);
             check_candidates(pool);
             check_preferred(pool, None);
+            check_pins(pool);
             check_bound(pool);
             assert_eq!(pool.members.len(), wanted.backends.len());
             for ((member, backend), told) in
@@ -488,6 +489,33 @@ fn check_candidates(pool: &Pool) {
     );
 }
 
+/// Who has seen a release goes to it or a newer one, if any is up.
+fn check_pins(pool: &Pool) {
+    let takes = |it: &Member| {
+        let open = matches!(it.breaker, Some(Position::Open { .. }));
+        it.verdict == Verdict::Up && !open && it.weight > 0
+    };
+    let runs = |it: &Member, release: &Release| {
+        it.deployed.as_ref().is_some_and(|deployed| deployed.release == *release)
+    };
+    let at = |release: &Release| {
+        let those = pool.members.iter().filter(|it| runs(it, release));
+        those.filter_map(|it| it.deployed.as_ref()?.at).max()
+    };
+    for seen in pool.members.iter().filter_map(|it| Some(&it.deployed.as_ref()?.release)) {
+        let Some(takers) = pool.pins.takers(Some(seen)) else {
+            let left_out = pool.members.iter().any(|it| takes(it) && runs(it, seen));
+            assert!(!pool.config.pin || !left_out, "{seen} is up");
+            continue;
+        };
+        assert!(pool.config.pin && takers.is_sorted());
+        for taker in takers.iter().map(|&index| &pool.members[index]) {
+            let release = taker.deployed.as_ref().map(|deployed| &deployed.release);
+            assert!(takes(taker) && release.is_some_and(|it| at(it) >= at(seen)), "{seen}");
+        }
+    }
+}
+
 /// What the traffic keeps to can bear it, and nothing that can is preferred to it.
 fn check_preferred(pool: &Pool, before: Option<&Pool>) {
     let config = &pool.config;
@@ -600,6 +628,9 @@ fn pool_text(random: &mut Rng) -> String {
             let words = ["report", "prefer-newest", "prefer-majority"];
             let (word, min) = (words[random.usize(..words.len())], random.u32(..=100));
             text.push_str(&format!("on_skew = \"{word}\"\non_skew_min = \"{min}%\"\n"));
+            if random.bool() {
+                text.push_str("pin = true\nsticky = { cookie = \"s\", secret_file = \"s\" }\n");
+            }
         }
     }
     if random.bool() {

@@ -36,7 +36,8 @@ impl Course<'_> {
     /// One more try.
     pub fn ask(&self) -> Ask<'_> {
         let kept_at = self.seen.as_ref().and_then(|seen| seen.index);
-        Ask::after(&self.tried).with_key(self.key).kept_at(kept_at)
+        let release = self.seen.as_ref().and_then(|seen| seen.release.as_ref());
+        Ask::after(&self.tried).with_key(self.key).kept_at(kept_at).having_seen(release)
     }
 }
 

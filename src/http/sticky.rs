@@ -27,17 +27,23 @@ pub fn cookie_to_set(
     tls: bool,
 ) -> Option<String> {
     let (settings, sticky) = sticky_of(pool)?;
-    let release = seen.and_then(|seen| seen.release.as_ref());
+    let member = pool.member(index);
+    let known = seen.and_then(|seen| seen.release.as_ref());
+    let release = match pool.pool.config.pin {
+        true => pool.pool.pins.newer(known, member.deployed.as_ref().map(|it| &it.release)),
+        false => None,
+    };
     let stays = seen.is_some_and(|seen| seen.index == Some(index));
     pool.count_pick(match seen {
         Some(_) if stays => PickedBy::Cookie,
         Some(_) => PickedBy::Moved,
         None => PickedBy::NoCookie,
     });
-    if stays && seen.is_some_and(|seen| seen.current) {
+    let says_so = seen.is_some_and(|seen| seen.current) && release == known;
+    if stays && says_so {
         return None;
     }
-    Some(set_cookie(settings, &sticky.write(pool.member(index), release), tls))
+    Some(set_cookie(settings, &sticky.write(member, release), tls))
 }
 
 fn sticky_of(pool: &LocalPool) -> Option<(&config::Sticky, &Sticky)> {

@@ -10,6 +10,7 @@ use crate::{
         backend::{Backend, Verdict},
         balance::{Ask, consistent_hash},
         breaker::{Position, Trials},
+        pins::Pins,
         preference::{self, Rule, Runner},
         queue::{Queue, Wanted},
         release::{Deployed, Release},
@@ -28,7 +29,9 @@ pub struct Pool {
     /// that are up, of these those that the traffic keeps to; else what `when_all_down` says. None
     /// of weight 0.
     pub candidates: Vec<usize>,
-    /// The largest weight among them.
+    /// Who takes the requests of clients that have seen a release, where they are pinned to it.
+    pub pins: Pins,
+    /// The largest weight among them all.
     pub heaviest: u32,
     /// When all members have come up wholly; `None`: they have, or the pool has no slow start.
     pub ramps_end: Option<Instant>,
@@ -66,9 +69,7 @@ pub struct Member {
 impl Pool {
     /// With a queue of its own, plain connections, and a traffic that keeps to nothing from before.
     pub fn new(config: Arc<config::Pool>, members: Vec<Member>, metrics: Arc<PoolMetrics>) -> Pool {
-        let preference = Preference::of(&config, &members, None);
-        let candidates = candidates(&members, &preference, config.when_all_down);
-        let heaviest = heaviest(&members, &candidates);
+        let Takers { preferred, candidates, pins, heaviest } = Takers::of(&config, &members, None);
         let seeds = match &config.hash {
             Some(_) => members.iter().map(seed).collect(),
             None => Vec::new(),
@@ -79,8 +80,9 @@ impl Pool {
         Pool {
             config,
             members,
-            preferred: preference.now,
+            preferred,
             candidates,
+            pins,
             heaviest,
             ramps_end,
             limited,
@@ -124,12 +126,9 @@ impl Pool {
             return self;
         };
         let held = before.preferred.as_ref();
-        let preference = Preference::of(&self.config, &self.members, held);
-        let when_all_down = self.config.when_all_down;
-        let candidates = candidates(&self.members, &preference, when_all_down);
-        let heaviest = heaviest(&self.members, &candidates);
-        let (preferred, queue) = (preference.now, before.queue.clone());
-        Pool { preferred, candidates, heaviest, queue, ..self }
+        let takers = Takers::of(&self.config, &self.members, held);
+        let Takers { preferred, candidates, pins, heaviest } = takers;
+        Pool { preferred, candidates, pins, heaviest, queue: before.queue.clone(), ..self }
     }
 
     /// Who may take one more try of a request now: up, and not full.
@@ -140,25 +139,34 @@ impl Pool {
     }
 
     /// Who may take one more try of a request, with a place free or without: the one that its client
-    /// is kept at, or candidates that it was not tried at, or all of them where there is no such.
+    /// is kept at, or those of its client's release or a newer one, or any candidate; of these those
+    /// that it was not tried at, or all of them where there is no such.
     pub fn takers(&self, ask: &Ask<'_>) -> Vec<usize> {
-        let tried = ask.tried;
-        let kept_at = ask.kept_at.filter(|it| !tried.contains(it) && self.keeps(*it));
+        let pinned = self.pins.takers(ask.seen);
+        let untried = |index: &usize| !ask.tried.contains(index);
+        let kept_at = ask.kept_at.filter(|it| untried(it) && self.keeps(*it, pinned));
         if let Some(index) = kept_at {
             // Also when it is full: a session is worth a wait.
             return vec![index];
         }
-        let fresh = self.candidates.iter().copied().filter(|index| !tried.contains(index));
-        let fresh: Vec<usize> = fresh.collect();
-        if fresh.is_empty() { self.candidates.clone() } else { fresh }
+        let all = pinned.unwrap_or(&self.candidates);
+        // An answer of an older release is better than none.
+        for from in [all, &self.candidates] {
+            let fresh: Vec<usize> = from.iter().copied().filter(untried).collect();
+            if !fresh.is_empty() {
+                return fresh;
+            }
+        }
+        all.to_vec()
     }
 
     /// Whether clients that were at this member before may stay there.
-    fn keeps(&self, index: usize) -> bool {
+    fn keeps(&self, index: usize, pinned: Option<&[usize]>) -> bool {
         let member = &self.members[index];
         let weightless = member.weight == 0 && member.is_up() && !member.backup;
         let takes_no_new = weightless && member.runs(self.preferred.as_ref());
-        takes_no_new || self.candidates.binary_search(&index).is_ok()
+        let takers = pinned.unwrap_or(&self.candidates);
+        takes_no_new || takers.binary_search(&index).is_ok()
     }
 
     /// What a request that finds none of its takers available waits for.
@@ -195,6 +203,11 @@ impl Member {
         }
     }
 
+    pub fn runner(&self) -> Runner<'_> {
+        let up = self.is_in_full_use();
+        Runner { deployed: self.deployed.as_ref(), weight: self.weight, up }
+    }
+
     /// Up, and no breaker tries it first.
     pub fn is_in_full_use(&self) -> bool {
         self.is_up() && self.trials().is_none()
@@ -226,8 +239,23 @@ fn seed(member: &Member) -> u64 {
     consistent_hash::hash(member.backend.address().to_string().as_bytes())
 }
 
-fn heaviest(members: &[Member], candidates: &[usize]) -> u32 {
-    candidates.iter().map(|&index| members[index].weight).max().unwrap_or(1)
+/// Who takes requests, as the members stand now.
+struct Takers {
+    preferred: Option<Release>,
+    candidates: Vec<usize>,
+    pins: Pins,
+    heaviest: u32,
+}
+
+impl Takers {
+    fn of(config: &config::Pool, members: &[Member], held: Option<&Release>) -> Takers {
+        let preference = Preference::of(config, members, held);
+        let candidates = candidates(members, &preference, config.when_all_down);
+        let pins = if config.pin { Pins::of(members, &candidates) } else { Pins::default() };
+        let all = candidates.iter().copied().chain(pins.all());
+        let heaviest = all.map(|index| members[index].weight).max().unwrap_or(1);
+        Takers { preferred: preference.now, candidates, pins, heaviest }
+    }
 }
 
 /// What the traffic keeps to, where it would bear the traffic if those `up` were up.
@@ -244,11 +272,7 @@ fn preferred(
     let runners: Vec<Runner<'_>> = members
         .iter()
         .filter(|member| only_backups || !member.backup)
-        .map(|member| Runner {
-            deployed: member.deployed.as_ref(),
-            weight: member.weight,
-            up: up(member),
-        })
+        .map(|member| Runner { up: up(member), ..member.runner() })
         .collect();
     let rule = Rule { on_skew: config.on_skew, min: config.on_skew_min, held };
     preference::preferred(&rule, &runners)

@@ -6,7 +6,7 @@
 //! - `dial`: the one place where a connection to a backend is made.
 //! - `hedge`: after how long a second try is worth its price; pure.
 //! - `health`: how probes and failures turn a verdict; pure.
-//! - `release`, `preference`: what a backend runs, and what the traffic keeps to; pure.
+//! - `release`, `preference`, `pins`: what a backend runs, what the traffic keeps to, and a client; pure.
 //! - `retry`: when a failed try may be made again; pure.
 //! - `breaker`, `window`: when a backend is out of use because too many of its requests fail.
 //! - `queue`: requests that wait for a place at a backend, over all workers.
@@ -24,6 +24,7 @@ pub mod hedge;
 pub mod local;
 pub mod members;
 pub mod multiplexed;
+pub mod pins;
 pub mod place;
 pub mod preference;
 pub mod queue;

@@ -18,7 +18,7 @@ use crate::{
     pool::release::{Deployed, Release, Version},
 };
 
-/// A backend that is no backup.
+/// A backend, as far as it counts for its release.
 pub struct Runner<'a> {
     /// `None`: unknown.
     pub deployed: Option<&'a Deployed>,
@@ -50,6 +50,13 @@ pub fn preferred(rule: &Rule<'_>, runners: &[Runner<'_>]) -> Option<Release> {
         }
     };
     chosen.map(|share| share.release.clone())
+}
+
+/// The releases that are run, the oldest first, as `prefer-newest` sees them.
+pub fn by_age(runners: &[Runner<'_>]) -> Vec<Release> {
+    let mut shares = shares(runners);
+    shares.sort_by(|one, other| one.age().cmp(&other.age()));
+    shares.into_iter().map(|share| share.release.clone()).collect()
 }
 
 /// 33.3% of three is not quite one; whoever writes it means it.

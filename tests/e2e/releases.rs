@@ -1,9 +1,12 @@
 //! One code base: what the backends of a pool say that they run, and where the traffic goes while
 //! they run several releases.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    fs,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use crate::harness::{Client, DEADLINE, Daemon, Load, Origin, Peer, Setup, get, wait_until};
@@ -239,15 +242,20 @@ const PREFERRED: &str = "equipoise_pool_preferred_release_info";
 
 /// Four servers of a release, under a pool with these keys.
 fn four(keys: &str) -> ([Server; 4], Daemon) {
+    let (servers, daemon) = four_in(keys, |_| ());
+    wait_until(DEADLINE, "what they run to be known", || keeps_to(&daemon, "1.4.2"));
+    (servers, daemon)
+}
+
+fn four_in(keys: &str, prepare: impl FnOnce(&Setup)) -> ([Server; 4], Daemon) {
     let servers = ["1.4.2"; 4].map(Server::running);
     let config = config(&format!("{BY_HEADER}\n{keys}")).replace("\"$c\"", "\"$c\", \"$d\"");
     let mut setup = Setup::of(&config);
     for (name, server) in ["a", "b", "c", "d"].into_iter().zip(&servers) {
         setup = setup.with(name, server.origin.address());
     }
-    let daemon = setup.start();
-    wait_until(DEADLINE, "what they run to be known", || keeps_to(&daemon, "1.4.2"));
-    (servers, daemon)
+    prepare(&setup);
+    (servers, setup.start())
 }
 
 fn keeps_to(daemon: &Daemon, release: &str) -> bool {
@@ -374,4 +382,91 @@ fn a_reload_turns_the_preference_on_and_off() {
     daemon.rewrite(&config(&keys));
     daemon.reload();
     assert_eq!(answered_by(&daemon), ["1.4.2", "1.5.0"]);
+}
+
+/// Asks as a browser does, which sends back the cookie that it was given last.
+struct Browser<'a> {
+    daemon: &'a Daemon,
+    cookie: Option<String>,
+}
+
+impl<'a> Browser<'a> {
+    fn new(daemon: &'a Daemon) -> Browser<'a> {
+        Browser { daemon, cookie: None }
+    }
+
+    /// The release that answered.
+    fn meets(&mut self) -> String {
+        let cookie = self.cookie.iter().map(|cookie| format!("Cookie: {cookie}\r\n"));
+        let cookie: String = cookie.collect();
+        let mut client = Client::connect(self.daemon.address("web"));
+        client.send(format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{cookie}\r\n"));
+        let answer = client.answer();
+        if let Some(set) = answer.field("Set-Cookie") {
+            self.cookie = set.split(';').next().map(str::to_owned);
+        }
+        answer.text()
+    }
+}
+
+/// Four servers in a pool whose clients are pinned.
+fn pinned(keys: &str) -> ([Server; 4], Daemon) {
+    let sticky = "sticky = { cookie = \"srv\", secret_file = \"key\" }\npin = true\n";
+    four_in(&format!("{sticky}{keys}"), |setup| {
+        let key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+        fs::write(setup.dir().join("key"), key).expect("the test's folder is writable");
+    })
+}
+
+#[test]
+fn who_has_met_the_new_release_is_not_sent_back() {
+    let (servers, daemon) = pinned("");
+    let mut browsers: Vec<Browser<'_>> = (0..8).map(|_| Browser::new(&daemon)).collect();
+    assert!(browsers.iter_mut().all(|browser| browser.meets() == "1.4.2"));
+    let before: Vec<Option<String>> = browsers.iter().map(|it| it.cookie.clone()).collect();
+    servers[0].deploy("1.5.0");
+    servers[1].deploy("1.5.0");
+    // Each stays where it was, and half of them meet the new one there.
+    wait_until(DEADLINE, "their cookies to say so", || {
+        browsers.iter_mut().for_each(|browser| drop(browser.meets()));
+        let others = browsers.iter().zip(&before).filter(|(it, before)| it.cookie != **before);
+        others.count() == 4
+    });
+    let met: Vec<String> = browsers.iter_mut().map(Browser::meets).collect();
+    assert_eq!(met.iter().filter(|release| *release == "1.5.0").count(), 4, "{met:?}");
+    servers[0].origin.stop();
+    wait_until(DEADLINE, "it to be down", || {
+        get(daemon.address("web"), "/");
+        let backend = servers[0].name();
+        daemon.metric("equipoise_backend_up", &[("backend", &backend)]) == 0.0
+    });
+    for (browser, met) in browsers.iter_mut().zip(&met) {
+        for _ in 0..3 {
+            let now = browser.meets();
+            assert!(now == "1.5.0" || met == "1.4.2", "met {met}, then {now}");
+        }
+    }
+    servers[1].origin.stop();
+    wait_until_answered_by(&daemon, &["1.4.2"]);
+    assert!(browsers.iter_mut().all(|browser| browser.meets() == "1.4.2"), "before an outage");
+    servers[1].origin.restart();
+    wait_until_answered_by(&daemon, &["1.4.2", "1.5.0"]);
+    for (browser, met) in browsers.iter_mut().zip(&met) {
+        assert!(met == "1.4.2" || browser.meets() == "1.5.0", "the cookie still knows");
+    }
+}
+
+#[test]
+fn who_is_pinned_follows_a_rollback_and_stays() {
+    let (servers, daemon) = pinned("on_skew = \"prefer-newest\"");
+    let mut browser = Browser::new(&daemon);
+    assert_eq!(browser.meets(), "1.4.2");
+    servers[0].deploy("1.5.0");
+    servers[1].deploy("1.5.0");
+    wait_until_answered_by(&daemon, &["1.5.0"]);
+    assert_eq!(browser.meets(), "1.5.0");
+    servers[0].deploy("1.4.2");
+    wait_until_answered_by(&daemon, &["1.4.2"]);
+    assert_eq!(browser.meets(), "1.4.2", "it is the newer deployment");
+    assert_eq!(browser.meets(), "1.4.2");
 }

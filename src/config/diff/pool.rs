@@ -32,6 +32,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         queue: old_queue,
         on_skew,
         on_skew_min,
+        pin,
         protocol,
         breaker: old_breaker,
         hedge: old_hedge,
@@ -66,6 +67,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
     hedge(changes, old_hedge.as_ref(), new.hedge.as_ref());
     changes.value("on_skew", on_skew.word(), new.on_skew.word());
     changes.value("on_skew_min", share_text(*on_skew_min), share_text(new.on_skew_min));
+    changes.value("pin", pin, new.pin);
     changes.value("protocol", protocol.word(), new.protocol.word());
 }
 

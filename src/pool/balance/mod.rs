@@ -20,6 +20,7 @@ use crate::{
             random_two_choices::Urn,
         },
         members::{Member, Pool},
+        release::Release,
         slow_start::WHOLE,
     },
 };
@@ -43,6 +44,8 @@ pub struct Ask<'a> {
     pub key: Option<u64>,
     /// The member that its client is kept at, while that takes it.
     pub kept_at: Option<usize>,
+    /// The release that its client has seen, where it is pinned to it.
+    pub seen: Option<&'a Release>,
 }
 
 impl<'a> Ask<'a> {
@@ -53,6 +56,10 @@ impl<'a> Ask<'a> {
 
     pub fn with_key(self, key: Option<u64>) -> Ask<'a> {
         Ask { key, ..self }
+    }
+
+    pub fn having_seen(self, seen: Option<&'a Release>) -> Ask<'a> {
+        Ask { seen, ..self }
     }
 
     pub fn kept_at(self, kept_at: Option<usize>) -> Ask<'a> {
@@ -135,7 +142,7 @@ fn by_key(
 /// Who may take the request now.
 fn available<'a>(pool: &'a Pool, ask: &Ask<'_>) -> Cow<'a, [usize]> {
     if ask.tried.is_empty() && ask.kept_at.is_none() && !pool.limited {
-        return Cow::Borrowed(&pool.candidates);
+        return Cow::Borrowed(pool.pins.takers(ask.seen).unwrap_or(&pool.candidates));
     }
     Cow::Owned(pool.available(ask))
 }

@@ -1,0 +1,165 @@
+//! Where clients may go that have seen a release: to those that run it or a newer one, while one of
+//! them is up. Pure.
+//!
+//! A backend whose release is unknown may run an old one: it is not among them.
+
+use crate::pool::{
+    members::Member,
+    preference::{Runner, by_age},
+    release::Release,
+};
+
+/// What the clients of a pool with `pin` may have seen, the oldest first.
+#[derive(Default)]
+pub struct Pins(Vec<Pin>);
+
+struct Pin {
+    release: Release,
+    /// Indexes of members, in their order; empty where none is up.
+    takers: Vec<usize>,
+}
+
+impl Pins {
+    /// Who takes a request without a pin is asked before others that are up, and backups last.
+    pub fn of(members: &[Member], candidates: &[usize]) -> Pins {
+        let runners: Vec<Runner<'_>> = members.iter().map(Member::runner).collect();
+        let releases = by_age(&runners);
+        let age = |index: usize| {
+            let release = &members[index].deployed.as_ref()?.release;
+            releases.iter().position(|it| it == release)
+        };
+        let takers = |oldest: usize| {
+            let up = |&index: &usize| members[index].is_up() && members[index].weight > 0;
+            let fitting = |&index: &usize| age(index).is_some_and(|age| age >= oldest);
+            let fitting: Vec<usize> =
+                (0..members.len()).filter(|it| up(it) && fitting(it)).collect();
+            let tiers: [&dyn Fn(usize) -> bool; 3] =
+                [&|it| candidates.contains(&it), &|it| !members[it].backup, &|_| true];
+            let tier = |wanted: &dyn Fn(usize) -> bool| -> Vec<usize> {
+                fitting.iter().copied().filter(|&index| wanted(index)).collect()
+            };
+            tiers.into_iter().map(tier).find(|takers| !takers.is_empty()).unwrap_or_default()
+        };
+        let takers: Vec<Vec<usize>> = (0..releases.len()).map(takers).collect();
+        let pins = releases.into_iter().zip(takers);
+        Pins(pins.map(|(release, takers)| Pin { release, takers }).collect())
+    }
+
+    /// Who may take a request of a client that has seen this. `None`: whoever may take any.
+    pub fn takers(&self, seen: Option<&Release>) -> Option<&[usize]> {
+        let pin = self.0.iter().find(|pin| Some(&pin.release) == seen)?;
+        (!pin.takers.is_empty()).then_some(&pin.takers)
+    }
+
+    /// What a client has seen that saw both.
+    pub fn newer<'a>(
+        &self,
+        one: Option<&'a Release>,
+        other: Option<&'a Release>,
+    ) -> Option<&'a Release> {
+        let age = |release: &Release| self.0.iter().position(|pin| pin.release == *release);
+        [one, other].into_iter().flatten().max_by_key(|release| age(release))
+    }
+
+    /// Each member that takes requests of some client.
+    pub fn all(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().flat_map(|pin| pin.takers.iter().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::Arc,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+    use crate::{
+        observe::metrics::Metrics,
+        pool::{
+            backend::{Backend, Key, Verdict},
+            release::Deployed,
+        },
+    };
+
+    /// With blanks between: `1.5@3` runs 1.5, which was deployed there in minute 3; `1.5!` is down;
+    /// `-` is unknown; `(1.5)` is a backup.
+    fn members(pool: &str) -> Vec<Member> {
+        let start = Instant::now();
+        let metrics = Metrics::new(1);
+        let member = |text: &str| {
+            let backup = text.starts_with('(');
+            let text = text.trim_matches(['(', ')']);
+            let name = text.trim_end_matches('!');
+            let (name, minute) = name.split_once('@').unwrap_or((name, ""));
+            let minute: Option<u64> = minute.parse().ok();
+            let at = minute.map(|minute| start + Duration::from_secs(60 * minute));
+            let deployed = Deployed { release: name.parse().unwrap(), at };
+            let key = Key { pool: "app".into(), address: ([127, 0, 0, 1], 80).into() };
+            Member {
+                backend: Backend::new(key, Arc::default(), metrics.backend("app", "127.0.0.1:80")),
+                weight: 1,
+                backup,
+                max_requests: None,
+                verdict: if text.ends_with('!') { Verdict::Down } else { Verdict::Up },
+                breaker: None,
+                deployed: (name != "-").then_some(deployed),
+            }
+        };
+        pool.split(' ').map(member).collect()
+    }
+
+    #[track_caller]
+    fn check(pool: &str, candidates: &[usize], seen: &str, expected: Option<&[usize]>) {
+        let pins = Pins::of(&members(pool), candidates);
+        assert_eq!(pins.takers(seen.parse().ok().as_ref()), expected, "{pool}, seen {seen}");
+    }
+
+    #[test]
+    fn who_has_seen_the_new_one_is_not_sent_back() {
+        let half = "1.5@1 1.5@2 1.4 1.4";
+        check(half, &[0, 1, 2, 3], "1.5", Some(&[0, 1]));
+        check(half, &[0, 1, 2, 3], "1.4", Some(&[0, 1, 2, 3]));
+        check(half, &[0, 1], "1.4", Some(&[0, 1]));
+        check(half, &[2, 3], "1.5", Some(&[0, 1]));
+        check(half, &[0, 1, 2, 3], "", None);
+    }
+
+    #[test]
+    fn a_rollback_is_the_newer_one() {
+        check("1.4@9 1.5@2 1.5@3", &[1, 2], "1.5", Some(&[1, 2]));
+        check("1.4@9 1.4@9 1.5@3", &[0, 1], "1.5", Some(&[0, 1]));
+        check("1.4@9 1.4@9 1.5@3", &[0, 1], "1.4", Some(&[0, 1]));
+    }
+
+    #[test]
+    fn nobody_is_left_without_an_answer() {
+        check("1.5@1! 1.4 1.4", &[1, 2], "1.5", None);
+        check("1.5@1! 1.4 (1.5@1)", &[1], "1.5", Some(&[2]));
+        check("1.4 1.4", &[0, 1], "1.5", None);
+    }
+
+    #[test]
+    fn what_is_unknown_may_be_old() {
+        check("1.5@1 - 1.4", &[0, 1, 2], "1.5", Some(&[0]));
+        check("- -", &[0, 1], "1.5", None);
+    }
+
+    #[test]
+    fn of_two_the_newer_is_kept() {
+        let pins = Pins::of(&members("1.4 1.5@1 1.6@2"), &[0, 1, 2]);
+        let release = |name: &str| name.parse::<Release>().ok();
+        for (one, other, newer) in [
+            ("1.4", "1.5", "1.5"),
+            ("1.6", "1.5", "1.6"),
+            ("", "1.4", "1.4"),
+            ("1.5", "", "1.5"),
+            ("gone", "1.4", "1.4"),
+            ("", "", ""),
+        ] {
+            let (one, other) = (release(one), release(other));
+            assert_eq!(pins.newer(one.as_ref(), other.as_ref()), release(newer).as_ref());
+        }
+    }
+}
