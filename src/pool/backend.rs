@@ -147,6 +147,11 @@ impl Backend {
         self.awaited.load(Ordering::SeqCst) > 0
     }
 
+    /// Whether someone waits for a place here: who comes later does not go before.
+    pub fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Relaxed) > 0
+    }
+
     /// One more request waits for a place here.
     pub(super) fn await_place(&self) {
         self.awaited.fetch_add(1, Ordering::SeqCst);

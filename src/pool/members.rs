@@ -213,9 +213,10 @@ impl Member {
         self.is_up() && self.trials().is_none()
     }
 
-    /// Whether all its places are taken.
+    /// Whether all its places are taken, or go to those who wait already.
     pub fn full(&self) -> bool {
-        self.max_requests.is_some_and(|max| self.backend.in_flight() >= max)
+        self.backend.is_awaited()
+            || self.max_requests.is_some_and(|max| self.backend.in_flight() >= max)
             || self.trials().is_some_and(|trials| trials.full())
     }
 

@@ -63,20 +63,14 @@ impl LocalPool {
     }
 
     fn place_within_limits(&self, ask: &Ask<'_>) -> Result<(usize, InFlight<'_>), NoPlace> {
-        if self.pool.candidates.is_empty() && self.pool.takers(ask).is_empty() {
-            return Err(NoPlace::NoneUp);
-        }
-        // Who waits goes first.
-        while self.pool.queue.length() == 0
-            && let Some(index) = self.pick(ask)
-        {
+        while let Some(index) = self.pick(ask) {
             let member = self.member(index);
             if member.backend.try_enter(member.most(), member.trials().map(|it| &**it)) {
                 return Ok((index, InFlight::counted(&self.pool, index)));
             }
             // Another worker was faster: it is full now.
         }
-        Err(NoPlace::Full)
+        Err(if self.pool.takers(ask).is_empty() { NoPlace::NoneUp } else { NoPlace::Full })
     }
 
     /// Joins those that wait for a place.

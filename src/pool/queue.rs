@@ -19,7 +19,7 @@ use crate::pool::{backend::Backend, breaker::Trials};
 /// Who waits at one pool. It outlives reloads, as the pool's name does.
 #[derive(Default)]
 pub struct Queue {
-    /// Read by each request of a pool with limits, written only when someone comes or goes.
+    /// For who asks from outside.
     length: AtomicUsize,
     line: Mutex<Line>,
 }

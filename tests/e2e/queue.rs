@@ -421,3 +421,36 @@ fn status_tells_the_limit_and_who_waits() {
     held.let_go(2);
     assert_eq!((first.answer().status, second.answer().status), (200, 200));
 }
+
+#[test]
+fn who_waits_for_one_backend_keeps_nobody_from_the_others() {
+    let held = Held::start("held");
+    let free = [Origin::answering("b"), Origin::answering("c")];
+    let config = ONE_PLACE.replace("workers = 2", "workers = 1");
+    let config = config.replace("[\"$origin\"]", "[\"$a\", \"$b\", \"$c\"]");
+    let config =
+        config.replace("queue =", "sticky = { cookie = \"srv\", secret_file = \"key\" }\nqueue =");
+    let setup = Setup::of(&config).with("a", held.address());
+    std::fs::write(setup.dir().join("key"), "00".repeat(32)).unwrap();
+    let setup = setup.with("b", free[0].address()).with("c", free[1].address());
+    let daemon = setup.start();
+    held.let_go(1);
+    let mut kept = Client::connect(daemon.address("web"));
+    let cookie = std::iter::repeat_with(|| kept.get("/"))
+        .find(|answer| answer.text() == "held")
+        .and_then(|answer| answer.field("set-cookie").map(str::to_owned))
+        .expect("it is told to stay");
+    let cookie = cookie.split(';').next().unwrap_or_default();
+    let again = format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n");
+    kept.send(&again);
+    held.wait_for_requests(2);
+    let mut waits = Client::connect(daemon.address("web"));
+    waits.send(&again);
+    wait_for_length(&daemon, 1);
+    let mut client = Client::connect(daemon.address("web"));
+    let bodies: Vec<String> = (0..8).map(|_| client.get("/").text()).collect();
+    let share = |body: &str| bodies.iter().filter(|it| *it == body).count();
+    assert_eq!((share("b"), share("c")), (4, 4), "in turn, as ever: {bodies:?}");
+    held.let_go(2);
+    assert_eq!((kept.answer().text(), waits.answer().text()), ("held".into(), "held".into()));
+}
