@@ -104,6 +104,7 @@ mod tests {
                 max_requests: None,
                 verdict: if text.ends_with('!') { Verdict::Down } else { Verdict::Up },
                 breaker: None,
+                ramp: None,
                 deployed: (name != "-").then_some(deployed),
             }
         };
