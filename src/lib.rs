@@ -6,7 +6,7 @@
 //! - [`config`]: the file people write: from text to meaning, every error told at once.
 //! - [`net`], [`message`]: sockets and TLS; what HTTP says, without a socket.
 //! - [`pool`]: who can answer: backends, balance, health, retries, idle connections.
-//! - [`http`]: the story of a request.
+//! - [`http`], [`tcp`]: the story of a request; the story of a connection whose bytes are relayed.
 //! - [`snapshot`], [`roll`]: all that the workers know, immutable; that the workers live.
 //! - [`worker`], [`control`]: the data plane, one thread a core; the control plane, one thread.
 //! - [`cli`], [`server`], [`demo`]: the commands; bind, spawn, join; the main job with no set-up.
@@ -23,5 +23,6 @@ pub mod pool;
 pub mod roll;
 pub mod server;
 pub mod snapshot;
+pub mod tcp;
 pub mod units;
 pub mod worker;

@@ -14,7 +14,7 @@ use crate::{
     control::{self, End, Plane, Refused},
     net::inherited,
     observe::log,
-    snapshot::Snapshot,
+    snapshot::{Site, Snapshot},
     worker,
 };
 
@@ -131,10 +131,15 @@ fn join(workers: Vec<JoinHandle<()>>) -> Result<(), Failure> {
 /// Tells where we listen, in an order that is the same each time.
 fn announce(snapshot: &Snapshot) {
     let mut doors: Vec<_> = snapshot.doors.iter().collect();
-    doors.sort_by_key(|(address, door)| (door.site.listener.clone(), **address));
+    doors.sort_by_key(|(address, door)| (door.site.listener().clone(), **address));
     for (address, door) in doors {
-        let speaks = if door.tls.is_some() { "https" } else { "http" };
-        tracing::info!("listening on {speaks} {address} (listener {})", door.site.listener);
+        let speaks = match (&door.site, door.tls.is_some()) {
+            (Site::Http(_), false) => "http",
+            (Site::Http(_), true) => "https",
+            (Site::Tcp(_), false) => "tcp",
+            (Site::Tcp(_), true) => "tcp over tls",
+        };
+        tracing::info!("listening on {speaks} {address} (listener {})", door.site.listener());
     }
 }
 

@@ -7,11 +7,12 @@ use tokio::sync::Semaphore;
 use crate::{
     config::{self, Action, Config},
     http::{
+        self,
         error_pages::{ErrorPages, Pages},
         header_rules::HeaderRules,
         rewrite::Rewrite,
         route::{Route, Router, Rules, Target},
-        site::{Site, hsts_value},
+        site::hsts_value,
         split::Split,
     },
     net::{
@@ -21,9 +22,13 @@ use crate::{
     },
     observe::{
         access_log::AccessLog,
-        metrics::{GenerationAlive, Metrics},
+        metrics::{GenerationAlive, ListenerMetrics, Metrics},
     },
     pool::{members::Pool, sticky::Keys},
+    tcp::{
+        self,
+        site::{Lead, Leads},
+    },
 };
 
 /// One generation of the configuration, with the verdicts of the moment.
@@ -57,8 +62,32 @@ pub enum Phase {
 pub struct Door {
     pub sockets: Arc<Sockets>,
     pub tls: Option<ServerTls>,
-    pub site: Arc<Site>,
+    pub site: Site,
     pub room: Arc<Room>,
+}
+
+/// What is done with the connections of a listener.
+#[derive(Clone)]
+pub enum Site {
+    Http(Arc<http::site::Site>),
+    Tcp(Arc<tcp::site::Site>),
+}
+
+impl Site {
+    /// The listener's name.
+    pub fn listener(&self) -> &Arc<str> {
+        match self {
+            Site::Http(site) => &site.listener,
+            Site::Tcp(site) => &site.listener,
+        }
+    }
+
+    pub fn metrics(&self) -> &Arc<ListenerMetrics> {
+        match self {
+            Site::Http(site) => &site.metrics,
+            Site::Tcp(site) => &site.metrics,
+        }
+    }
 }
 
 /// The connections that a listener may have open, over all workers and reloads.
@@ -114,7 +143,10 @@ pub fn build(
     let open = if phase == Phase::Serving { &config.listeners[..] } else { &[] };
     for listener in open {
         let tls = parts.spoken.listeners.get(&listener.name);
-        let site = Arc::new(site(config, listener, tls, parts));
+        let site = match &listener.tcp {
+            None => Site::Http(Arc::new(site(config, listener, tls, parts))),
+            Some(tcp) => Site::Tcp(Arc::new(tcp_site(config, listener, tcp, &parts.metrics))),
+        };
         for address in &listener.bind {
             // Parts are made for this configuration: an address without a socket is our own mistake.
             let sockets = parts.sockets[address].clone();
@@ -138,8 +170,8 @@ fn site(
     listener: &config::Listener,
     tls: Option<&ServerTls>,
     parts: &Parts,
-) -> Site {
-    Site {
+) -> http::site::Site {
+    http::site::Site {
         listener: listener.name.clone(),
         certificates: tls.map(|tls| tls.resolver.clone()),
         callers: tls.and_then(|tls| tls.callers.clone()),
@@ -169,6 +201,25 @@ fn routes_of<'c>(
     let takes =
         |route: &&config::Route| route.listener.as_ref().is_none_or(|name| *name == listener.name);
     config.routes.iter().filter(takes)
+}
+
+fn tcp_site(
+    config: &Config,
+    listener: &config::Listener,
+    tcp: &config::Tcp,
+    metrics: &Metrics,
+) -> tcp::site::Site {
+    let lead = |pool: &Arc<str>| Lead {
+        pool: pool_index(config, pool),
+        metrics: metrics.tcp(&listener.name, pool),
+    };
+    let names = tcp.sni.iter().map(|(name, pool)| (name.clone(), lead(pool)));
+    tcp::site::Site {
+        listener: listener.name.clone(),
+        leads: Leads::new(tcp.pool.as_ref().map(lead), names),
+        patience: listener.timeouts.header,
+        metrics: metrics.listener(&listener.name),
+    }
 }
 
 /// The routes of one listener: those that name none first, so that one that names it wins.

@@ -116,7 +116,7 @@ fn collect<'a>(
         [top @ ("listener" | "pool"), _] => Some(format!("[{top}.NAME]")),
         // Their keys are names of the application's own.
         ["route", .., key] if FREE_TABLES.contains(key) => None,
-        ["listener", _, "error_pages"] => None,
+        ["listener", _, "error_pages" | "sni"] => None,
         [.., key] if path[0] == "route" => Some(format!("`{key}` of [[route]]")),
         [top, .., key] => Some(format!("`{key}` of [{top}.NAME]")),
     };

@@ -87,13 +87,18 @@ fn last_reload(reload: Option<&LastReload>, now: SystemTime) -> String {
 
 fn listener(listener: &ListenerStatus) -> [String; 3] {
     let bind: Vec<String> = listener.bind.iter().map(ToString::to_string).collect();
-    let speaks = match (listener.tls, listener.client_certificates) {
-        (false, _) => "http",
-        (true, AskedWord::None) => "https",
-        (true, AskedWord::Optional) => "https, client certificates optional",
-        (true, AskedWord::Required) => "https, client certificates required",
+    let speaks = match (listener.tcp, listener.tls) {
+        (false, false) => "http",
+        (false, true) => "https",
+        (true, false) => "tcp",
+        (true, true) => "tcp over tls",
     };
-    [listener.name.clone(), speaks.to_owned(), bind.join(" ")]
+    let asked = match listener.client_certificates {
+        AskedWord::None => "",
+        AskedWord::Optional => ", client certificates optional",
+        AskedWord::Required => ", client certificates required",
+    };
+    [listener.name.clone(), format!("{speaks}{asked}"), bind.join(" ")]
 }
 
 fn pool_table(pool: &PoolStatus, now: SystemTime) -> String {
@@ -283,6 +288,7 @@ mod tests {
                 bind: vec!["0.0.0.0:443".parse().unwrap(), "[::]:443".parse().unwrap()],
                 tls: true,
                 client_certificates: AskedWord::Required,
+                tcp: false,
             }],
             pools: vec![PoolStatus {
                 name: "app".into(),

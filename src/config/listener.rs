@@ -9,6 +9,7 @@ use super::{
     name,
     network::Network,
     reader::{Field, Shape, Table},
+    tcp::{self, WrittenTcp},
     tls,
 };
 
@@ -19,6 +20,8 @@ pub(super) static LISTENER: Shape = Shape {
         "certificates",
         "min_tls",
         "client_certificates",
+        "tcp",
+        "sni",
         "protocols",
         "redirect",
         "hsts",
@@ -63,6 +66,8 @@ pub(super) struct WrittenListener {
     pub listener: Listener,
     pub binds: Vec<(SocketAddr, Place)>,
     pub redirect: Option<WrittenRedirect>,
+    /// The pools that a TCP listener names.
+    pub pools: Vec<(Arc<str>, Place)>,
 }
 
 /// `redirect = "https"`, whose port is that of another listener, or `"https:8443"`.
@@ -80,8 +85,9 @@ pub(super) fn read(field: &Field<'_>) -> Option<WrittenListener> {
     }
     let binds = binds(&table);
     let versions = versions(&table);
-    let tls = tls::read(&table, versions);
-    let redirect = redirect(&table);
+    let tcp = tcp::read(&table);
+    let tls = tls::read(&table, tcp.is_none().then_some(versions));
+    let redirect = if tcp.is_none() { redirect(&table) } else { None };
     let hsts = tls::hsts(&table);
     if redirect.is_some()
         && let Some(certificates) = table.field("certificates")
@@ -91,10 +97,15 @@ pub(super) fn read(field: &Field<'_>) -> Option<WrittenListener> {
         let help = "remove `redirect`, or give the certificates to another listener";
         table.findings().add(Diagnostic::at(certificates.key_place, message).help(help));
     }
+    let (tcp, pools) = match tcp {
+        Some(WrittenTcp { tcp, pools }) => (Some(tcp), pools),
+        None => (None, Vec::new()),
+    };
     let listener = Listener {
         name: Arc::from(field.key),
         bind: binds.iter().map(|(address, _)| *address).collect(),
         tls,
+        tcp,
         versions,
         redirect_https: redirect.as_ref().map(|redirect| redirect.port.unwrap_or(HTTPS_PORT)),
         hsts,
@@ -109,7 +120,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<WrittenListener> {
         error_pages: error_pages::read(&table),
         timeouts: timeouts(&table),
     };
-    Some(WrittenListener { listener, binds, redirect })
+    Some(WrittenListener { listener, binds, redirect, pools })
 }
 
 fn binds(table: &Table<'_>) -> Vec<(SocketAddr, Place)> {

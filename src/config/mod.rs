@@ -7,7 +7,7 @@
 //! - `action`, `bounds`, `conditions`, `error_pages`, `header_rules`, `redirect`, `rewrite` parts of
 //!   a route;
 //!   `template` a text with variables
-//! - `pool_tls` a pool's TLS, as `tls` is a listener's
+//! - `pool_tls` a pool's TLS, as `tls` is a listener's; `tcp` a listener that relays bytes
 //! - `diagnostic`, `excerpt`, `suggest` how an error is told
 //! - `diff`, `notes` two configurations compared, one looked at
 
@@ -37,6 +37,7 @@ mod rewrite;
 mod route;
 mod sticky;
 mod suggest;
+mod tcp;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -5,12 +5,14 @@
 
 mod balance;
 mod bounds;
+mod tcp;
 mod tls;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use balance::*;
 pub use bounds::*;
+pub use tcp::*;
 pub use tls::*;
 
 use crate::config::{
@@ -40,8 +42,10 @@ pub struct Config {
 pub struct Listener {
     pub name: Arc<str>,
     pub bind: Vec<SocketAddr>,
-    /// `None`: plain HTTP.
+    /// `None`: plain.
     pub tls: Option<Tls>,
+    /// Bytes are relayed. `None`: HTTP is served, and what is said of it below counts.
+    pub tcp: Option<Tcp>,
     /// What clients may speak.
     pub versions: Versions,
     /// Every request is answered with a redirect to HTTPS on this port.

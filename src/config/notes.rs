@@ -1,6 +1,6 @@
 //! What is allowed, but worth a word from `equipoise check`.
 
-use super::model::{Action, Config, Listener, Pool, Queue, Trust};
+use super::model::{Action, Config, Listener, Pool, Queue, Tcp, Trust};
 
 /// One line each; none of them keeps a configuration from being served.
 pub fn notes(config: &Config) -> Vec<String> {
@@ -15,8 +15,9 @@ fn guarded(config: &Config) -> Option<String> {
         let clients = listener.tls.as_ref().and_then(|tls| tls.clients.as_ref());
         clients.is_some_and(|clients| clients.required)
     };
-    let guarding = config.listeners.iter().find(|listener| required(listener))?;
-    let mut serving = config.listeners.iter().filter(|it| it.redirect_https.is_none());
+    let routed = config.listeners.iter().filter(|listener| listener.tcp.is_none());
+    let guarding = routed.clone().find(|listener| required(listener))?;
+    let mut serving = routed.filter(|it| it.redirect_https.is_none());
     let open = serving.find(|listener| !required(listener))?;
     let route = config.routes.iter().find(|route| route.listener.is_none())?;
     let (guarding, open, route) = (&guarding.name, &open.name, &route.name);
@@ -31,11 +32,11 @@ fn of_listener(config: &Config, listener: &Listener) -> Vec<String> {
     let mut note = |text: &str| notes.push(format!("listener {}: {text}", listener.name));
     let own = |name: &std::sync::Arc<str>| *name == listener.name;
     let routed = config.routes.iter().any(|route| route.listener.as_ref().is_none_or(own));
-    if listener.redirect_https.is_none() && !routed {
+    if listener.redirect_https.is_none() && listener.tcp.is_none() && !routed {
         note("no route takes its requests: each is answered 404");
     }
     match &listener.tls {
-        None if listener.bind.iter().any(|bind| bind.port() == 443) => {
+        None if listener.tcp.is_none() && listener.bind.iter().any(|bind| bind.port() == 443) => {
             note("port 443 without `certificates`: plain HTTP");
         }
         Some(tls) if !tls.certificates.iter().any(|certificate| certificate.default) => {
@@ -53,14 +54,21 @@ fn of_pool(config: &Config, pool: &Pool) -> Vec<String> {
     let mut notes = Vec::new();
     let mut note = |text: &str| notes.push(format!("pool {}: {text}", pool.name));
     let leads_here = |action: &Action| action.pools().contains(&&pool.name);
-    if !config.routes.iter().any(|route| leads_here(&route.action)) {
+    let routed = config.routes.iter().any(|route| leads_here(&route.action));
+    let relaying = |listener: &&Listener| {
+        listener.tcp.iter().flat_map(Tcp::pools).any(|name| *name == pool.name)
+    };
+    let mut relaying = config.listeners.iter().filter(relaying).peekable();
+    if !routed && relaying.peek().is_none() {
         note("no route leads to it");
     }
+    // What clients say by TLS, and is not terminated here, is TLS all the way.
+    let is_passed_tls = !routed && relaying.any(|listener| listener.tls.is_none());
     match &pool.tls {
         Some(tls) if tls.trust == Trust::Anyone => {
             note("`verify = false`: whoever answers at its addresses is taken for the backend");
         }
-        None if pool.backends.iter().any(|backend| backend.address.port() == 443) => {
+        None if !is_passed_tls && pool.backends.iter().any(|it| it.address.port() == 443) => {
             note("port 443 without `tls`: plain connections; `tls = {}` adds TLS");
         }
         None | Some(_) => {}
@@ -168,6 +176,13 @@ mod tests {
         check(&format!("{tls}{asked}{open}redirect = \"https\"\n{route}"), &[]);
         check(&format!("{tls}{asked}{route}"), &[]);
         check(&format!("{tls}{open}{route}"), &[]);
+    }
+
+    #[test]
+    fn a_pool_that_tls_is_passed_on_to() {
+        let listener = "[listener.passed]\nbind = \"0.0.0.0:443\"\nsni = { \"a.com\" = \"app\" }\n";
+        let pool = "[pool.app]\nbackends = [\"10.0.1.11:443\"]\nhealth = { type = \"tcp\" }";
+        check(&format!("{listener}{pool}"), &[]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The word that was probably meant.
 
 /// Words of other programs' configurations, and ours.
-const FOREIGN: [(&str, &str); 29] = [
+const FOREIGN: [(&str, &str); 31] = [
     ("frontend", "listener"),
     ("server", "backends"),
     ("entrypoint", "listener"),
@@ -28,6 +28,9 @@ const FOREIGN: [(&str, &str); 29] = [
     ("healthy_threshold", "rise"),
     ("unhealthy_threshold", "fall"),
     ("threads", "workers"),
+    // Of a request, of a server.
+    ("sni", "host"),
+    ("sni", "name"),
     ("leastconn", "least-connections"),
     ("least_conn", "least-connections"),
     ("roundrobin", "round-robin"),

@@ -112,6 +112,43 @@ fn listeners_that_can_not_be() {
 
 #[test]
 #[rustfmt::skip]
+fn tcp_that_can_not_be() {
+    let tcp = "[listener.x]\nbind = \"0.0.0.0:81\"\ntcp = \"app\"\n";
+    let row = |line: &str| format!("{tcp}{line}");
+    let sni = |names: &str| row(&format!("sni = {names}"));
+    check(&[
+        (&row("redirect = \"https\""), "17:1", "`redirect` on a TCP listener, which relays bytes", "remove `redirect`"),
+        (&row("hsts = \"1d\""), "17:1", "`hsts` on a TCP listener", "to serve HTTP"),
+        (&row("trusted_proxies = []"), "17:1", "`trusted_proxies` on a TCP listener", ""),
+        (&row("protocols = [\"h2\"]"), "17:1", "`protocols` on a TCP listener", ""),
+        (&row("limits = { max_body = \"1MiB\" }"), "17:1", "`limits` on a TCP listener", ""),
+        (&row("timeouts = { header = \"1s\", keep_alive = \"1s\" }"), "17:29", "`keep_alive` on a TCP listener", ""),
+        (&row("[[route]]\nlistener = \"x\"\npool = \"app\""), "18:12", "listener `x` relays bytes, to which no route applies", "name another listener"),
+        (&tcp.replace("\"app\"", "\"ap\""), "16:7", "there is no pool `ap`", "did you mean `app`?"),
+        (&sni("{ \"a.com\" = \"ap\" }"), "17:19", "there is no pool `ap`", "did you mean `app`?"),
+        (&sni("{}"), "17:7", "`sni` is empty", "db.example.com"),
+        (&sni("\"a.com\""), "17:7", "`a.com` is no value for `sni`", "expected a table"),
+        (&sni("{ \"a.com:443\" = \"app\" }"), "17:9", "`a.com:443` is no name for `sni`", "without a port"),
+        (&sni("{ \"*\" = \"app\" }"), "17:9", "`*` is no name for `sni`", "write `tcp`"),
+        (&sni("{ \"A.com\" = \"app\", \"a.com\" = \"app\" }"), "17:26", "`a.com` stands twice in `sni`", "the first: e.toml:17:9"),
+        (&sni("{ \"a.com\" = \"app\" }\ncertificates = [{ cert = \"b\", key = \"c\" }]"), "18:1", "`certificates` beside `sni`", "without terminating"),
+    ]);
+}
+
+#[test]
+fn a_listener_that_relays_is_led_to_by_no_redirect() {
+    let relaying = RIGHT.replace("bind = \"0.0.0.0:443\"", "bind = \"0.0.0.0:443\"\ntcp = \"app\"");
+    let redirecting =
+        relaying.replace("bind = \"0.0.0.0:80\"", "bind = \"0.0.0.0:80\"\nredirect = \"https\"");
+    let told = told(&redirecting);
+    assert!(told.contains("`redirect = \"https\"` without a TLS listener"), "{told}");
+    let config = parse(&relaying, Path::new("e.toml")).unwrap();
+    let tls = config.listeners[0].tls.as_ref().unwrap();
+    assert_eq!((&*config.listeners[0].name, tls.versions), ("https", None));
+}
+
+#[test]
+#[rustfmt::skip]
 fn tls_that_can_not_be() {
     let tls = "[listener.x]\nbind = \"0.0.0.0:444\"\n";
     let pair = "{ cert = \"b\", key = \"c\", default = true }";
@@ -218,7 +255,7 @@ fn tls_to_backends_that_can_not_be() {
         ("tls = { name = \"*.internal\" }", "14:16", "`*.internal` is no value for `name`", "app.internal"),
         ("tls = { ca = \"\" }", "14:14", "`` is no value for `ca`", "the path of a PEM file"),
         ("tls = { min_tls = \"1.1\" }", "14:19", "`1.1` is no value for `min_tls`", "1.2"),
-        ("tls = { sni = \"a\" }", "14:9", "unknown key `sni` in `tls` of [pool.NAME]", "`ca`, `name`"),
+        ("tls = { sni = \"a\" }", "14:9", "unknown key `sni` in `tls` of [pool.NAME]", "did you mean `name`?"),
     ]);
 }
 

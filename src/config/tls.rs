@@ -31,13 +31,15 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const AN_AGE: RangeInclusive<Duration> =
     Duration::ZERO..=Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// `None`: plain HTTP.
-pub(super) fn read(listener: &Table<'_>, versions: Versions) -> Option<Tls> {
+/// `None`: TLS is not terminated.
+pub(super) fn read(listener: &Table<'_>, versions: Option<Versions>) -> Option<Tls> {
     let min_version = listener.word("min_tls", TlsVersion::Tls12);
     let Some(field) = listener.field("certificates") else {
         only_with_certificates(listener, "min_tls");
-        only_with_certificates(listener, "hsts");
         only_with_certificates(listener, "client_certificates");
+        if listener.field("tcp").is_none() && listener.field("sni").is_none() {
+            only_with_certificates(listener, "hsts");
+        }
         return None;
     };
     let mut certificates = Vec::new();
@@ -62,7 +64,7 @@ pub(super) fn read(listener: &Table<'_>, versions: Versions) -> Option<Tls> {
 fn only_with_certificates(listener: &Table<'_>, key: &'static str) {
     if let Some(field) = listener.field(key) {
         let message =
-            format!("`{key}` on a listener without `certificates`, which serves plain HTTP");
+            format!("`{key}` on a listener without `certificates`, which terminates no TLS");
         let help = format!("add `certificates`, or remove `{key}`");
         let diagnostic = Diagnostic::at(field.key_place, message).help(help);
         listener.findings().missing(diagnostic);

@@ -33,7 +33,7 @@ pub(super) fn read(top: &Table<'_>) -> Config {
     no_address_twice(findings, &listeners, metrics);
     choose_https_ports(findings, &mut listeners);
     listeners_of_routes(findings, &routes, &listener_fields, &listeners);
-    pools_of_routes(findings, &routes, &pool_fields);
+    pools_of_all(findings, &routes, &listeners, &pool_fields);
     no_tie(findings, &routes);
     no_name_twice(findings, &routes);
 
@@ -102,7 +102,8 @@ fn no_address_twice(
 
 /// `redirect = "https"` leads to the port of the one TLS listener, or to 443 among several.
 fn choose_https_ports(findings: &Findings<'_>, listeners: &mut [WrittenListener]) {
-    let tls = || listeners.iter().filter(|written| written.listener.tls.is_some());
+    let serves = |it: &&WrittenListener| it.listener.tls.is_some() && it.listener.tcp.is_none();
+    let tls = || listeners.iter().filter(serves);
     let mut ports: Vec<u16> =
         tls().flat_map(|written| written.listener.bind.iter().map(SocketAddr::port)).collect();
     if ports.is_empty() && tls().next().is_some() {
@@ -148,8 +149,14 @@ fn listeners_of_routes(
     let redirecting = listeners.iter().filter(|written| written.redirect.is_some());
     let redirecting: HashSet<&str> =
         redirecting.map(|written| written.listener.name.as_ref()).collect();
+    let relaying = listeners.iter().filter(|written| written.listener.tcp.is_some());
+    let relaying: HashSet<&str> = relaying.map(|written| written.listener.name.as_ref()).collect();
     for (name, place) in routes.iter().filter_map(|route| route.listener.as_ref()) {
-        if redirecting.contains(name.as_ref()) {
+        if relaying.contains(name.as_ref()) {
+            let message = format!("listener `{name}` relays bytes, to which no route applies");
+            let help = "name another listener, or remove its `tcp` and `sni`";
+            findings.add(Diagnostic::at(*place, message).help(help));
+        } else if redirecting.contains(name.as_ref()) {
             let message = format!("listener `{name}` answers every request with a redirect");
             let help = "name another listener, or remove its `redirect`";
             findings.add(Diagnostic::at(*place, message).help(help));
@@ -159,9 +166,16 @@ fn listeners_of_routes(
     }
 }
 
-fn pools_of_routes(findings: &Findings<'_>, routes: &[WrittenRoute], written: &[Field<'_>]) {
+fn pools_of_all(
+    findings: &Findings<'_>,
+    routes: &[WrittenRoute],
+    listeners: &[WrittenListener],
+    written: &[Field<'_>],
+) {
     let names: HashSet<&str> = written.iter().map(|field| field.key).collect();
-    for (name, place) in routes.iter().flat_map(|route| &route.pools) {
+    let of_routes = routes.iter().flat_map(|route| &route.pools);
+    let of_listeners = listeners.iter().flat_map(|listener| &listener.pools);
+    for (name, place) in of_routes.chain(of_listeners) {
         if !names.contains(name.as_ref()) {
             findings.missing(unknown("pool", name, *place, &names));
         }

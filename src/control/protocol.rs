@@ -85,6 +85,9 @@ pub struct ListenerStatus {
     pub name: String,
     pub bind: Vec<SocketAddr>,
     pub tls: bool,
+    /// Whether bytes are relayed, and no HTTP is spoken.
+    #[serde(default)]
+    pub tcp: bool,
     #[serde(default)]
     pub client_certificates: AskedWord,
 }

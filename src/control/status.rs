@@ -109,6 +109,7 @@ fn listener(listener: &config::Listener) -> ListenerStatus {
         name: listener.name.to_string(),
         bind: listener.bind.clone(),
         tls: listener.tls.is_some(),
+        tcp: listener.tcp.is_some(),
         client_certificates: asked_word(listener.tls.as_ref()),
     }
 }

@@ -30,7 +30,10 @@ use crate::{
         field::Name,
         head::{Response, Version},
     },
-    net::{relay::Ending, tls::Caller},
+    net::{
+        relay::{Ending, Moved},
+        tls::Caller,
+    },
     observe::{dates::http_date, reason::Reason},
     pool::{balance::Ask, local::LocalPool, members::Member, place::InFlight, retry::Reached},
 };
@@ -244,13 +247,15 @@ impl<'a> Attempt<'_, 'a> {
         }
         self.pool.pool.metrics.tunnel_opened(slot);
         let idle = self.bounds.upstream.tunnel_idle;
-        let relayed = upgrade::join(client, upstream, idle, self.exchange.local).await;
+        let backend = &self.pool.member(self.index).backend;
+        let tell = |moved: Moved| backend.metrics().relayed(slot, moved.up, moved.down);
+        let relayed = upgrade::join(client, upstream, idle, self.exchange.local, tell).await;
         self.pool.pool.metrics.tunnel_closed(slot);
         self.record.bytes_in = relayed.up;
         self.record.bytes_out = relayed.down;
         self.record.wire_out += relayed.down;
         self.record.reason = match relayed.end {
-            Ending::Closed => return Ok(Next::Linger),
+            Ending::ClientClosed | Ending::BackendClosed => return Ok(Next::Linger),
             Ending::Idle => Some(Reason::TunnelIdle),
             Ending::ClientBroke => Some(Reason::ClientGone),
             Ending::BackendBroke => Some(Reason::UpstreamTruncated),

@@ -3,15 +3,12 @@
 //! A connection looks in here for each request, so that it follows every reload and keeps no old
 //! configuration while it waits.
 
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    sync::Arc,
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use crate::{
+    http::site::Site, net::closing::Closing, observe::metrics::GenerationAlive,
+    pool::local::LocalPool,
 };
-
-use tokio::sync::Notify;
-
-use crate::{http::site::Site, observe::metrics::GenerationAlive, pool::local::LocalPool};
 
 /// A site with this worker's own pools, for the length of one request.
 pub struct Serving {
@@ -25,14 +22,13 @@ pub struct Serving {
 /// One address, on one worker.
 pub struct Door {
     serving: RefCell<Rc<Serving>>,
-    closing: Cell<bool>,
-    bell: Notify,
+    closing: Closing,
 }
 
 impl Door {
     pub fn new(serving: Serving) -> Door {
         let serving = RefCell::new(Rc::new(serving));
-        Door { serving, closing: Cell::new(false), bell: Notify::new() }
+        Door { serving, closing: Closing::default() }
     }
 
     /// What is served now; held for the length of one request.
@@ -47,19 +43,15 @@ impl Door {
     /// The address left the configuration, or the process ends: the next answer of each connection
     /// is its last.
     pub fn close(&self) {
-        self.closing.set(true);
-        self.bell.notify_waiters();
+        self.closing.tell();
     }
 
     pub fn is_closing(&self) -> bool {
-        self.closing.get()
+        self.closing.is_told()
     }
 
     /// Waits until the door closes.
     pub async fn closed(&self) {
-        let bell = self.bell.notified();
-        if !self.is_closing() {
-            bell.await;
-        }
+        self.closing.told().await;
     }
 }

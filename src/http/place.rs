@@ -1,6 +1,6 @@
 //! Where the next try of a request goes, and the wait for a place there.
 
-use std::{cell::OnceCell, rc::Rc, sync::Arc};
+use std::{cell::OnceCell, rc::Rc};
 
 use tokio::time::Instant;
 
@@ -24,7 +24,7 @@ use crate::{
 /// Where a request is tried, and where it was.
 pub struct Course<'a> {
     pub pool: &'a LocalPool,
-    /// Members of the pool, or `LEFT`.
+    /// Members of the pool.
     pub tried: Vec<usize>,
     /// Of a consistent hash.
     pub key: Option<u64>,
@@ -40,9 +40,6 @@ impl Course<'_> {
         Ask::after(&self.tried).with_key(self.key).kept_at(kept_at).having_seen(release)
     }
 }
-
-/// A backend that was tried and has left the pool since: a try that counts, at no member.
-const LEFT: usize = usize::MAX;
 
 /// Why there is no place.
 #[derive(Debug, PartialEq, Eq)]
@@ -132,13 +129,11 @@ fn follow<'a>(
     let Some(next) = course.pool.successor() else {
         return Ok(());
     };
-    let place = |index: &usize| {
-        let backend = &course.pool.pool.members.get(*index)?.backend;
-        next.pool.members.iter().position(|member| Arc::ptr_eq(&member.backend, backend))
-    };
-    let tried: Vec<usize> = course.tried.iter().map(|it| place(it).unwrap_or(LEFT)).collect();
+    let (now, tried) = (&course.pool.pool, &course.tried);
+    let tried = now.counted_by(&next.pool, tried);
     let seen = course.seen.clone();
-    let seen = seen.map(|seen| Seen { index: seen.index.and_then(|it| place(&it)), ..seen });
+    let place = |index: usize| now.index_in(&next.pool, index);
+    let seen = seen.map(|seen| Seen { index: seen.index.and_then(place), ..seen });
     let pool = exchange.later.keep(next);
     let following = Course { pool, tried, key: course.key, seen };
     let wanted = pool.pool.wanted(&following.ask());

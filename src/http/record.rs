@@ -124,6 +124,7 @@ impl<'a> Record<'a> {
             connect: self.connect,
             first_byte: self.first_byte,
             reason: self.reason,
+            ended: "",
             referer: field(Name::Referer),
             user_agent: field(Name::UserAgent),
         });

@@ -21,7 +21,7 @@ use crate::{
     },
     net::{
         buffer::Buffer,
-        relay::{Relayed, relay},
+        relay::{Moved, Relayed, relay},
         side::Side,
         timer::Timer,
     },
@@ -87,22 +87,23 @@ pub fn head(response: &mut Response, version: Version, inbound: &Inbound<'_>) ->
 }
 
 /// Bytes both ways, until both sides are done or nothing has moved for `idle`. What either has sent
-/// already goes first.
+/// already goes first. `tell` hears of bytes as they pass.
 pub async fn join(
     client: &mut Downstream<'_>,
     mut backend: h1::upstream::Upstream,
     idle: std::time::Duration,
     local: &Local,
+    tell: impl FnMut(Moved),
 ) -> Relayed {
     match client {
         Downstream::H1(client) => {
-            relay(&mut client.side, &mut backend.side, &mut client.timer, idle).await
+            relay(&mut client.side, &mut backend.side, &mut client.timer, idle, tell).await
         }
         Downstream::H2(stream) => {
             let input = Buffer::new(local.buffers.clone());
             let mut side = Side { stream: Tunnel::new(stream), input };
             let mut timer = Timer::new(Instant::now() + idle);
-            relay(&mut side, &mut backend.side, &mut timer, idle).await
+            relay(&mut side, &mut backend.side, &mut timer, idle, tell).await
         }
     }
 }

@@ -7,15 +7,21 @@
 //! - [`tls`]: which certificate a client gets, and how TLS is spoken and resumed.
 //! - [`buffer`], [`side`]: memory that a worker lends; a connection with what was read of it.
 //! - [`relay`]: bytes both ways between two connections.
+//! - [`client_hello`]: the name that a TLS client asks for, read without answering.
+//! - [`closing`]: that an address has been given up.
+//! - [`local`]: what a worker lends to every connection on it.
 //! - [`timer`]: one timer a connection.
 //! - [`sources`]: how many connections each source address has open.
 
 pub mod buffer;
 pub mod certificates;
+pub mod client_hello;
+pub mod closing;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod inherited;
 pub mod listen;
+pub mod local;
 pub mod relay;
 pub mod side;
 pub mod sources;

@@ -31,14 +31,25 @@ pub struct Relayed {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Both sides have said that they are done.
-    Closed,
+    /// Both sides have said that they are done, the client first.
+    ClientClosed,
+    /// Both sides have said that they are done, the backend first.
+    BackendClosed,
     /// Neither way has moved a byte for too long.
     Idle,
     /// The client's connection broke.
     ClientBroke,
     /// The backend's connection broke.
     BackendBroke,
+}
+
+/// Bytes that have just been moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// From the client to the backend.
+    pub up: u64,
+    /// From the backend to the client.
+    pub down: u64,
 }
 
 /// One way of a relay.
@@ -65,35 +76,53 @@ enum Broken {
 }
 
 /// Relays until both sides have ended, one of them breaks, or nothing has moved for `idle`. What
-/// the sides have read already goes first.
+/// the sides have read already goes first. `tell` hears of bytes as they pass, and not at the end: a
+/// relay may last for days.
 pub async fn relay<C, B>(
     client: &mut Side<C>,
     backend: &mut Side<B>,
     timer: &mut Timer,
     idle: Duration,
+    mut tell: impl FnMut(Moved),
 ) -> Relayed
 where
     C: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut up, mut down) = (Way::default(), Way::default());
-    let (mut seen, mut since) = (0, Instant::now());
+    let mut told = Moved { up: 0, down: 0 };
+    let mut since = Instant::now();
+    let mut closing = None;
     let end = poll_fn(|context| {
-        let upward = match up.poll(context, client, &mut backend.stream) {
-            Ok(state) => state,
-            Err(Broken::Source) => return Poll::Ready(Ending::ClientBroke),
-            Err(Broken::Sink) => return Poll::Ready(Ending::BackendBroke),
+        let upward = up.poll(context, client, &mut backend.stream);
+        let downward = match upward {
+            Ok(_) => down.poll(context, backend, &mut client.stream),
+            Err(_) => Ok(down.state),
         };
-        let downward = match down.poll(context, backend, &mut client.stream) {
-            Ok(state) => state,
-            Err(Broken::Source) => return Poll::Ready(Ending::BackendBroke),
-            Err(Broken::Sink) => return Poll::Ready(Ending::ClientBroke),
-        };
-        if (upward, downward) == (State::Ended, State::Ended) {
-            return Poll::Ready(Ending::Closed);
+        let moved = Moved { up: up.moved - told.up, down: down.moved - told.down };
+        if moved != (Moved { up: 0, down: 0 }) {
+            tell(moved);
+            (told, since) = (Moved { up: up.moved, down: down.moved }, Instant::now());
         }
-        if up.moved + down.moved != seen {
-            (seen, since) = (up.moved + down.moved, Instant::now());
+        let (upward, downward) = match (upward, downward) {
+            (Ok(upward), Ok(downward)) => (upward, downward),
+            (Err(Broken::Source), _) | (_, Err(Broken::Sink)) => {
+                return Poll::Ready(Ending::ClientBroke);
+            }
+            (Err(Broken::Sink), _) | (_, Err(Broken::Source)) => {
+                return Poll::Ready(Ending::BackendBroke);
+            }
+        };
+        let first = match (upward, downward) {
+            (State::Open, State::Open) => None,
+            (_, State::Open) => Some(Ending::ClientClosed),
+            (State::Open, _) => Some(Ending::BackendClosed),
+            // Both at once: whoever connected is done.
+            _ => closing.or(Some(Ending::ClientClosed)),
+        };
+        closing = closing.or(first);
+        if let (State::Ended, State::Ended, Some(closed)) = (upward, downward, closing) {
+            return Poll::Ready(closed);
         }
         timer.poll(context, since + idle).map(|()| Ending::Idle)
     });
@@ -168,12 +197,19 @@ impl Way {
 }
 
 /// What comes faster than it fits is read in large steps.
+///
+/// An end without TLS's close_notify is an end all the same, as it is for other relays: many clients
+/// just close, and a reset in its place could throw away what they sent before. Who must be able to
+/// tell a truncation has TLS from end to end.
 fn poll_read<R: AsyncRead + Unpin>(
     context: &mut Context<'_>,
     source: &mut Side<R>,
 ) -> Poll<io::Result<usize>> {
     let room = source.input.room().len();
-    let count = ready!(source.poll_fill_lazily(context))?;
+    let count = match ready!(source.poll_fill_lazily(context)) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+        read => read?,
+    };
     if count == room {
         source.input.grow(LARGE);
     }
@@ -209,8 +245,15 @@ mod tests {
     }
 
     impl Joined {
+        /// What was told while it went on adds up to what is told at its end.
         async fn relay(&mut self) -> Relayed {
-            relay(&mut self.client, &mut self.backend, &mut self.timer, IDLE).await
+            let mut sum = Moved { up: 0, down: 0 };
+            let tell =
+                |moved: Moved| (sum.up, sum.down) = (sum.up + moved.up, sum.down + moved.down);
+            let sides = (&mut self.client, &mut self.backend);
+            let relayed = relay(sides.0, sides.1, &mut self.timer, IDLE, tell).await;
+            assert_eq!((sum.up, sum.down), (relayed.up, relayed.down));
+            relayed
         }
     }
 
@@ -239,7 +282,37 @@ mod tests {
             assert_eq!(read, long);
         };
         let (relayed, ()) = tokio::join!(joined.relay(), talk);
-        assert_eq!(relayed, Relayed { up: 3, down: 300_000, end: Ending::Closed });
+        assert_eq!(relayed, Relayed { up: 3, down: 300_000, end: Ending::ClientClosed });
+    }
+
+    #[tokio::test]
+    async fn who_is_done_first_is_told() {
+        let (mut joined, mut client, mut backend) = joined();
+        let talk = async {
+            backend.write_all(b"bye").await.unwrap();
+            backend.shutdown().await.unwrap();
+            let mut heard = Vec::new();
+            client.read_to_end(&mut heard).await.unwrap();
+            client.shutdown().await.unwrap();
+            assert_eq!(heard, b"bye");
+        };
+        let (relayed, ()) = tokio::join!(joined.relay(), talk);
+        assert_eq!(relayed, Relayed { up: 0, down: 3, end: Ending::BackendClosed });
+    }
+
+    #[tokio::test]
+    async fn a_quiet_relay_holds_no_memory() {
+        let (mut joined, mut client, mut backend) = joined();
+        let talk = async {
+            client.write_all(b"ask").await.unwrap();
+            let mut asked = [0; 3];
+            backend.read_exact(&mut asked).await.unwrap();
+        };
+        tokio::select! {
+            _ = async { tokio::join!(joined.relay(), std::future::pending::<()>()) } => {}
+            () = talk => {}
+        }
+        assert_eq!((joined.client.input.capacity(), joined.backend.input.capacity()), (0, 0));
     }
 
     #[tokio::test]
@@ -256,7 +329,7 @@ mod tests {
             backend.shutdown().await.unwrap();
         };
         let (relayed, ()) = tokio::join!(joined.relay(), talk);
-        assert_eq!(relayed, Relayed { up: 3, down: 0, end: Ending::Closed });
+        assert_eq!(relayed, Relayed { up: 3, down: 0, end: Ending::ClientClosed });
     }
 
     #[tokio::test(start_paused = true)]

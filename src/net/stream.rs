@@ -219,7 +219,7 @@ mod tests {
                 key_place: Default::default(),
             }],
             min_version: config::TlsVersion::Tls12,
-            versions: config::Versions::Http1,
+            versions: Some(config::Versions::Http1),
             clients: None,
         };
         let tickets = Tickets::new().expect("keys");

@@ -114,7 +114,7 @@ reasons! {
 
     /// An extended CONNECT to a pool whose backends speak HTTP/2. Configuration.
     NoUpgrade = "no-upgrade", Some(501);
-    /// No byte passed either way on an upgraded connection within `tunnel_idle`. Nobody's.
+    /// No byte passed either way on an upgraded or a TCP connection within `tunnel_idle`. Nobody's.
     TunnelIdle = "tunnel-idle", None;
 
     // The backend's fault.
@@ -138,7 +138,8 @@ reasons! {
     RequestTimeout = "request-timeout", Some(504);
     /// The backend closed or reset before the head of its answer was whole. Backend.
     UpstreamReset = "upstream-reset", Some(502);
-    /// The backend closed or reset within the body of its answer. Backend.
+    /// The backend closed or reset within the body of its answer, or reset a connection that is
+    /// relayed. Backend.
     UpstreamTruncated = "upstream-truncated", None;
     /// The answer breaks HTTP's rules or its head is over the limits. Backend.
     BadResponse = "bad-response", Some(502);

@@ -1,6 +1,6 @@
 //! A place at a backend: at once, or after a wait for one.
 
-use std::{future::poll_fn, pin::pin, task::Poll};
+use std::{future::poll_fn, mem, pin::pin, sync::Arc, task::Poll};
 
 use crate::pool::{
     backend::Backend,
@@ -14,10 +14,17 @@ use crate::pool::{
 /// One request under way at a backend, until it is dropped. It borrows: a count of references would
 /// be one more cache line that all workers write.
 pub struct InFlight<'a> {
-    backend: &'a Backend,
-    queue: &'a Queue,
+    backend: &'a Arc<Backend>,
+    queue: &'a Arc<Queue>,
     /// Where it is a trial of a half-open breaker.
-    trials: Option<&'a Trials>,
+    trials: Option<&'a Arc<Trials>>,
+}
+
+/// As [`InFlight`], for what may be under way for days and must not keep a snapshot's pool that long.
+pub struct Held {
+    backend: Arc<Backend>,
+    queue: Arc<Queue>,
+    trials: Option<Arc<Trials>>,
 }
 
 impl<'a> InFlight<'a> {
@@ -30,15 +37,34 @@ impl<'a> InFlight<'a> {
     /// Of a request that is counted already.
     fn counted(pool: &'a Pool, index: usize) -> InFlight<'a> {
         let member = &pool.members[index];
-        let trials = member.trials().map(|trials| &**trials);
-        InFlight { backend: &member.backend, queue: &pool.queue, trials }
+        InFlight { backend: &member.backend, queue: &pool.queue, trials: member.trials() }
+    }
+
+    /// The same place, without the pool.
+    pub fn keep(self) -> Held {
+        let held = Held {
+            backend: self.backend.clone(),
+            queue: self.queue.clone(),
+            trials: self.trials.cloned(),
+        };
+        // It goes on being counted.
+        mem::forget(self);
+        held
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        if self.backend.leave(self.trials) {
+        if self.backend.leave(self.trials.map(|trials| &**trials)) {
             self.queue.freed(self.backend);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.backend.leave(self.trials.as_deref()) {
+            self.queue.freed(&self.backend);
         }
     }
 }
@@ -50,6 +76,22 @@ pub enum NoPlace {
     NoneUp,
     /// All that may be picked are full, or others wait already.
     Full,
+}
+
+/// A backend that was tried and has left the pool since: a try that counts, at no member.
+const LEFT: usize = usize::MAX;
+
+impl Pool {
+    /// Which of another snapshot's members this one of ours is.
+    pub fn index_in(&self, next: &Pool, index: usize) -> Option<usize> {
+        let backend = &self.members.get(index)?.backend;
+        next.members.iter().position(|member| Arc::ptr_eq(&member.backend, backend))
+    }
+
+    /// These members of ours, as another snapshot of the same pool counts them.
+    pub fn counted_by(&self, next: &Pool, members: &[usize]) -> Vec<usize> {
+        members.iter().map(|&index| self.index_in(next, index).unwrap_or(LEFT)).collect()
+    }
 }
 
 impl LocalPool {

@@ -1,4 +1,4 @@
-//! One address on one worker: accept, TLS handshake, then `http`.
+//! One address on one worker: accept, TLS handshake, then what is behind it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -20,19 +20,19 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    http::{
-        connection::{self, Ends},
-        door::{Door, Serving},
-        local::Local,
-    },
+    http::connection::Ends,
     net::{
         listen::OpenConnections,
+        local::Local,
         stream::Stream,
         tls::{Caller, Cause, HandshakeError, ServerTls},
     },
     observe::metrics::{Handshake, ListenerMetrics, Refusal},
     snapshot,
-    worker::Vital,
+    worker::{
+        Vital,
+        behind::{Behind, Serving},
+    },
 };
 
 /// How long accepting rests when the process is out of file descriptors or memory: what is queued
@@ -58,7 +58,7 @@ impl Meets {
             tls: door.tls.clone(),
             room: door.room.clone(),
             open: door.sockets.open().clone(),
-            metrics: door.site.metrics.clone(),
+            metrics: door.site.metrics().clone(),
         }
     }
 }
@@ -66,7 +66,7 @@ impl Meets {
 /// An address that we accept on.
 pub struct Post {
     port: u16,
-    door: Rc<Door>,
+    behind: Behind,
     meets: RefCell<Meets>,
     local: Rc<Local>,
     connections: Rc<Connections>,
@@ -79,15 +79,15 @@ impl Post {
     pub fn open(
         worker: usize,
         meets: &snapshot::Door,
-        door: Door,
+        serving: Serving,
         local: Rc<Local>,
         connections: Rc<Connections>,
     ) -> io::Result<Rc<Post>> {
         let listener = TcpListener::from_std(meets.sockets.for_worker(worker)?)?;
         let port = meets.sockets.address.port();
         let meets = RefCell::new(Meets::of(meets));
-        let (door, told) = (Rc::new(door), Cell::new(None));
-        let post = Rc::new(Post { port, door, meets, local, connections, told });
+        let (behind, told) = (Behind::new(serving), Cell::new(None));
+        let post = Rc::new(Post { port, behind, meets, local, connections, told });
         // Whoever accepts counts as a connection: a drain that ended before what is queued has been
         // taken would reset it.
         let open = post.connections.enter();
@@ -97,25 +97,26 @@ impl Post {
 
     /// Whether what is connected here may go on under this.
     pub fn fits(&self, door: &snapshot::Door) -> bool {
-        self.meets.borrow().tls.is_some() == door.tls.is_some()
+        self.meets.borrow().tls.is_some() == door.tls.is_some() && self.behind.fits(door)
     }
 
     /// A new snapshot, in which this address still stands.
     pub fn change(&self, meets: &snapshot::Door, serving: Serving) {
         self.meets.replace(Meets::of(meets));
-        self.door.change(serving);
+        self.behind.change(serving);
     }
 
-    /// The address is gone: what is connected ends when it has been answered.
+    /// The address is gone: what is connected ends when it has been answered, or goes on where bytes
+    /// are relayed.
     pub fn close(&self) {
-        self.door.close();
+        self.behind.close();
     }
 
     async fn accept_all(self: Rc<Self>, listener: TcpListener, _open: Open) {
         let _vital = Vital;
         loop {
             let accepted = tokio::select! {
-                () = self.door.closed() => break,
+                () = self.behind.closed() => break,
                 accepted = listener.accept() => accepted,
             };
             self.take(accepted).await;
@@ -156,7 +157,7 @@ impl Post {
         // not keep one that another worker could use. A door that closes waits for no one.
         let permit = tokio::select! {
             permit = room.connections.clone().acquire_owned() => permit.ok(),
-            () = self.door.closed() => None,
+            () = self.behind.closed() => None,
         };
         let post = self.clone();
         let open = (open.enter(), self.connections.enter());
@@ -172,7 +173,7 @@ impl Post {
             return;
         };
         let ends = Ends { peer, port: self.port, caller };
-        connection::serve(stream, ends, self.door.clone(), self.local.clone()).await;
+        self.behind.serve(stream, ends, self.local.clone()).await;
     }
 
     /// The stream as it is, or after its TLS handshake; with who the client is, where that is asked.
@@ -180,7 +181,7 @@ impl Post {
         let Some(tls) = self.meets.borrow().tls.clone() else {
             return Some((Stream::Plain(tcp), None));
         };
-        let patience = self.door.serving().site.timeouts.header;
+        let patience = self.behind.patience();
         let metrics = self.meets.borrow().metrics.clone();
         let slot = self.local.slot;
         let accepted = timeout(patience, TlsAcceptor::from(tls.config).accept(tcp)).await;
@@ -212,7 +213,7 @@ impl Post {
         let due = self.told.get().is_none_or(|last| now.duration_since(last) >= TELL_EVERY);
         if refusal(error.cause) == Refusal::BadClientCertificate && due {
             self.told.set(Some(now));
-            let listener = &self.door.serving().site.listener;
+            let listener = self.behind.listener();
             tracing::warn!("listener {listener}: a client's certificate was refused: {error}");
         }
     }

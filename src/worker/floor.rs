@@ -3,14 +3,14 @@
 use std::{collections::HashMap, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 
 use crate::{
-    http::{
-        door::{Door, Serving},
-        local::Local,
-    },
+    net::local::Local,
     observe::access_log::AccessLog,
     pool::local::LocalPool,
     snapshot::{Phase, Snapshot},
-    worker::accept::{Connections, Post},
+    worker::{
+        accept::{Connections, Post},
+        behind::Serving,
+    },
 };
 
 /// One worker's doors and pools.
@@ -91,30 +91,21 @@ impl Floor {
     }
 
     fn follow_doors(&mut self, snapshot: &Snapshot) {
-        // An address that turned from plain to TLS or back has another door: what is connected
-        // there was promised the other kind.
+        // An address that turned from plain to TLS or from HTTP to TCP, or back, has another door:
+        // what is connected there was promised the other kind.
         let stands = |address: &SocketAddr, post: &Rc<Post>| {
             snapshot.doors.get(address).is_some_and(|door| post.fits(door))
         };
         let gone = self.posts.extract_if(|address, post| !stands(address, post));
         gone.for_each(|(_, post)| post.close());
         for (address, door) in &snapshot.doors {
-            let serving = Serving {
-                site: door.site.clone(),
-                pools: self.pools.clone(),
-                alive: snapshot.alive.clone(),
-            };
+            let serving = Serving::of(door, snapshot, &self.pools);
             if let Some(post) = self.posts.get(address) {
                 post.change(door, serving);
                 continue;
             }
-            let opened = Post::open(
-                self.index,
-                door,
-                Door::new(serving),
-                self.local.clone(),
-                self.connections.clone(),
-            );
+            let opened =
+                Post::open(self.index, door, serving, self.local.clone(), self.connections.clone());
             match opened {
                 Ok(post) => drop(self.posts.insert(*address, post)),
                 Err(error) => {

@@ -3,9 +3,10 @@
 //!
 //! - this file: a worker's thread, and the story of its life.
 //! - `floor`: what a worker makes of a snapshot: doors and its own pools.
-//! - `accept`: one address: accept, TLS handshake, then `http`.
+//! - `accept`: one address: accept, TLS handshake, then what is `behind` it: `http` or `tcp`.
 
 mod accept;
+mod behind;
 mod floor;
 
 use std::{

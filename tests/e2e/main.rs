@@ -21,6 +21,7 @@ mod routes;
 mod seen;
 mod service;
 mod sticky;
+mod tcp;
 mod tls;
 mod upgrade;
 mod weights;

@@ -1,10 +1,12 @@
 //! What changes at one listener.
 
+use std::sync::Arc;
+
 use super::{Changes, error_pages, gone, or_none};
 use crate::{
     config::{
         model::{
-            Certificate, ClientCertificates, Hsts, Limits, Listener, ListenerTimeouts, Tls,
+            Certificate, ClientCertificates, Hsts, Limits, Listener, ListenerTimeouts, Tcp, Tls,
             Versions,
         },
         words::Words,
@@ -17,6 +19,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Listener, new: &Listener) {
         name: _,
         bind,
         tls: old_tls,
+        tcp: old_tcp,
         versions: old_versions,
         redirect_https,
         hsts: old_hsts,
@@ -32,8 +35,12 @@ pub(super) fn compare(changes: &mut Changes, old: &Listener, new: &Listener) {
         changes.closes(&[*gone]);
     }
     changes.come_and_stayed("bind ", bind, &new.bind, |address| *address);
-    tls(changes, old_tls.as_ref(), new.tls.as_ref());
+    tls(changes, old_tls.as_ref(), new);
     if old_tls.is_some() != new.tls.is_some() {
+        changes.closes(&new.bind);
+    }
+    tcp(changes, old_tcp.as_ref(), new.tcp.as_ref());
+    if old_tcp.is_some() != new.tcp.is_some() {
         changes.closes(&new.bind);
     }
     let redirect = |port: Option<u16>| or_none(port.map(|port| format!("https:{port}")));
@@ -53,11 +60,12 @@ pub(super) fn compare(changes: &mut Changes, old: &Listener, new: &Listener) {
     timeouts(changes, old_timeouts, &new.timeouts);
 }
 
-fn tls(changes: &mut Changes, old: Option<&Tls>, new: Option<&Tls>) {
-    let (old, new) = match (old, new) {
+fn tls(changes: &mut Changes, old: Option<&Tls>, listener: &Listener) {
+    let plain = if listener.tcp.is_some() { "plain" } else { "plain HTTP" };
+    let (old, new) = match (old, &listener.tls) {
         (None, None) => return,
-        (None, Some(_)) => return changes.note("plain HTTP -> TLS"),
-        (Some(_), None) => return changes.note("TLS -> plain HTTP"),
+        (None, Some(_)) => return changes.note(format!("{plain} -> TLS")),
+        (Some(_), None) => return changes.note(format!("TLS -> {plain}")),
         (Some(old), Some(new)) => (old, new),
     };
     let Tls { certificates, min_version, versions: _, clients } = old;
@@ -78,6 +86,21 @@ fn tls(changes: &mut Changes, old: Option<&Tls>, new: Option<&Tls>) {
         let cert = cert.display();
         changes.value(&format!("certificate {cert}: key"), key.display(), new.key.display());
         changes.value(&format!("certificate {cert}: default"), default, new.default);
+    }
+}
+
+fn tcp(changes: &mut Changes, old: Option<&Tcp>, new: Option<&Tcp>) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (None, Some(_)) => return changes.note("HTTP -> TCP"),
+        (Some(_), None) => return changes.note("TCP -> HTTP"),
+        (Some(old), Some(new)) => (old, new),
+    };
+    let Tcp { pool, sni } = old;
+    let named = |pool: &Option<Arc<str>>| or_none(pool.as_ref().map(ToString::to_string));
+    changes.value("tcp", named(pool), named(&new.pool));
+    for (old, new) in changes.by_key("sni ", sni, &new.sni, |(host, _)| host.to_string()) {
+        changes.value(&format!("sni {}", old.0), &old.1, &new.1);
     }
 }
 

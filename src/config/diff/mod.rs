@@ -107,10 +107,11 @@ fn or_none(text: Option<String>) -> String {
 }
 
 /// The addresses that `new` gives up, or on which it speaks TLS where `old` did not, or the other
-/// way round. One that moves to another listener and speaks the same keeps its connections.
+/// way round, or relays bytes. One that moves to another listener and speaks the same keeps its
+/// connections; one whose bytes are relayed keeps them whatever becomes of its listener.
 fn closing(old: &Config, new: &Config) -> HashSet<SocketAddr> {
     let spoken = |config: &Config| -> HashSet<(SocketAddr, bool)> {
-        let listeners = config.listeners.iter();
+        let listeners = config.listeners.iter().filter(|it| it.tcp.is_none());
         listeners.flat_map(|it| it.bind.iter().map(|bind| (*bind, it.tls.is_some()))).collect()
     };
     spoken(old).difference(&spoken(new)).map(|(address, _)| *address).collect()
@@ -270,6 +271,21 @@ backends = ["10.0.1.21:8080"]
         let other = "[listener.more]\nbind = \"0.0.0.0:444\"";
         let elsewhere = BEFORE.lines().skip(2).take(3).collect::<Vec<_>>().join("\n");
         check_closes(&elsewhere, other, &[("listener https removed", both)]);
+        let relayed = "certificates = [{ cert = \"/a.crt\", key = \"/a.key\" }]\ntcp = \"app\"";
+        let pair = "certificates = [{ cert = \"/a.crt\", key = \"/a.key\" }]";
+        check_closes(pair, relayed, &[("listener https: HTTP -> TCP", both)]);
+    }
+
+    #[test]
+    fn a_listener_that_relays_is_compared_too() {
+        let tcp = |keys: &str| BEFORE.replacen("[[route]]", &format!("{keys}\n[[route]]"), 1);
+        let changes = |old: &str, new: &str| -> Vec<String> {
+            let changes = diff(&config(&tcp(old)), &config(&tcp(new)));
+            assert!(changes.iter().all(|change| change.closes.is_empty()), "relays go on");
+            changes.into_iter().map(|change| change.words).collect()
+        };
+        assert_eq!(changes("tcp = \"app\"", "tcp = \"blue\""), ["listener https: tcp app -> blue"]);
+        assert_eq!(changes("tcp = \"app\"", ""), ["listener https: TCP -> HTTP"]);
     }
 
     #[test]

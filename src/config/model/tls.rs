@@ -11,8 +11,8 @@ pub struct Tls {
     pub certificates: Vec<Certificate>,
     /// The lowest version spoken.
     pub min_version: TlsVersion,
-    /// The listener's: what ALPN offers.
-    pub versions: Versions,
+    /// The listener's: what ALPN offers. `None`: bytes are relayed, of which nothing is agreed.
+    pub versions: Option<Versions>,
     /// `None`: clients are not asked who they are.
     pub clients: Option<ClientCertificates>,
 }

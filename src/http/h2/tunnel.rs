@@ -33,7 +33,8 @@ impl AsyncRead for Tunnel<'_> {
         let Tunnel { stream, unread } = self.get_mut();
         while unread.is_empty() {
             match ready!(stream.body.poll_data(context)) {
-                Some(data) => *unread = data.map_err(broken)?,
+                // Never a clean end, whatever its connection ended of.
+                Some(data) => *unread = data.map_err(io::Error::other)?,
                 None => return Poll::Ready(Ok(())),
             }
         }

@@ -90,9 +90,10 @@ pub fn server_config(
 /// The preferred one first.
 fn protocols(tls: &config::Tls) -> Vec<Vec<u8>> {
     let spoken: &[&[u8]] = match tls.versions {
-        Versions::Both => &[b"h2", b"http/1.1"],
-        Versions::Http1 => &[b"http/1.1"],
-        Versions::Http2 => &[b"h2"],
+        Some(Versions::Both) => &[b"h2", b"http/1.1"],
+        Some(Versions::Http1) => &[b"http/1.1"],
+        Some(Versions::Http2) => &[b"h2"],
+        None => &[],
     };
     spoken.iter().map(|protocol| protocol.to_vec()).collect()
 }

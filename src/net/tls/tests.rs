@@ -26,7 +26,7 @@ fn listener(pairs: &[Arc<Pair>], default: Option<usize>) -> config::Tls {
     config::Tls {
         certificates: pairs.iter().enumerate().map(certificate).collect(),
         min_version: TlsVersion::Tls12,
-        versions: Versions::Http1,
+        versions: Some(Versions::Http1),
         clients: None,
     }
 }

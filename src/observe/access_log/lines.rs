@@ -3,7 +3,7 @@
 
 use std::{io::Write, net::IpAddr, time::Duration};
 
-use super::Entry;
+use super::{Entry, TCP};
 use crate::observe::dates;
 
 /// One JSON object and a line end. Times are RFC 3339 in UTC, phases milliseconds.
@@ -31,6 +31,7 @@ pub(super) fn json(out: &mut Vec<u8>, entry: &Entry<'_>) {
         number(out, "status", u64::from(status));
     }
     text(out, "reason", entry.reason.map_or("", |reason| reason.word()).as_bytes());
+    text(out, "ended", entry.ended.as_bytes());
     number(out, "attempts", u64::from(entry.attempts));
     number(out, "bytes_in", entry.bytes_in);
     number(out, "bytes_out", entry.bytes_out);
@@ -66,7 +67,8 @@ pub(super) fn combined(out: &mut Vec<u8>, entry: &Entry<'_>) {
 
 fn request_line(out: &mut Vec<u8>, entry: &Entry<'_>) {
     if entry.method.is_empty() && entry.target.is_empty() {
-        return out.push(b'-');
+        // One without a head; a TCP connection has none.
+        return out.extend_from_slice(if entry.protocol == TCP { b"TCP" } else { b"-" });
     }
     apache_or_dash(out, entry.method);
     out.push(b' ');
@@ -210,6 +212,7 @@ mod tests {
             connect: None,
             first_byte: Some(Duration::from_millis(11)),
             reason: None,
+            ended: "",
             referer: b"https://example.com/",
             user_agent: b"curl/8.0",
         }
@@ -276,6 +279,36 @@ mod tests {
             assert!(line.get(absent).is_none(), "{absent}");
         }
         assert!(combined_line(&refused).contains("] \"-\" - 5120 \"-\" \"-\"\n"));
+    }
+
+    #[test]
+    fn a_tcp_connection() {
+        let relayed = Entry {
+            request_id: "",
+            method: b"",
+            host: b"db.example.com",
+            target: b"",
+            protocol: TCP,
+            route: None,
+            status: None,
+            header: None,
+            first_byte: None,
+            ended: "client-closed",
+            referer: b"",
+            user_agent: b"",
+            ..entry()
+        };
+        assert_eq!(
+            json_line(&relayed),
+            concat!(
+                r#"{"time":"2026-11-23T04:32:50.007Z","client":"192.0.2.7","#,
+                r#""host":"db.example.com","protocol":"TCP","tls":true,"listener":"https","#,
+                r#""pool":"app","backend":"10.0.1.11:8080","ended":"client-closed","#,
+                r#""attempts":1,"bytes_in":0,"bytes_out":5120,"total_ms":12.045}"#,
+                "\n"
+            )
+        );
+        assert!(combined_line(&relayed).contains("] \"TCP\" - 5120 \"-\" \"-\"\n"));
     }
 
     #[test]

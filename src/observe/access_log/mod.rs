@@ -1,4 +1,4 @@
-//! One line a request, without ever holding one up.
+//! One line a request, or a TCP connection, without ever holding one up.
 //!
 //! A worker formats into its own [`LogBuffer`]; a full buffer goes as one batch into a bounded
 //! queue, and a thread of its own writes. Where the queue is full, or writing fails, lines are
@@ -27,7 +27,7 @@ use std::{
 use crate::observe::reason::Reason;
 use writer::Writer;
 
-/// One request, done or refused. Bytes that came from a peer may be any bytes: they are escaped.
+/// One request, done or refused, or one TCP connection. Bytes that came from a peer may be any bytes: they are escaped.
 /// What is empty or `None` is left out (JSON) or `-` (combined).
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
@@ -41,7 +41,7 @@ pub struct Entry<'a> {
     pub host: &'a [u8],
     /// As in the request line, query string included.
     pub target: &'a [u8],
-    /// `HTTP/1.1`.
+    /// `HTTP/1.1`, `TCP`.
     pub protocol: &'a str,
     pub tls: bool,
     pub listener: &'a str,
@@ -68,9 +68,14 @@ pub struct Entry<'a> {
     /// From the head sent to the backend to the first byte of its answer.
     pub first_byte: Option<Duration>,
     pub reason: Option<Reason>,
+    /// Of a TCP connection that did not fail: who was done first.
+    pub ended: &'a str,
     pub referer: &'a [u8],
     pub user_agent: &'a [u8],
 }
+
+/// The protocol of a connection that is relayed.
+pub const TCP: &str = "TCP";
 
 /// Where the lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]

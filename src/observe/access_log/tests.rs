@@ -31,6 +31,7 @@ fn entry(target: &str) -> Entry<'_> {
         connect: None,
         first_byte: None,
         reason: None,
+        ended: "",
         referer: b"",
         user_agent: b"",
     }

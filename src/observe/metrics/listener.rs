@@ -34,15 +34,24 @@ pub enum Refusal {
     BadClientCertificate,
     /// The TLS handshake was not done within the listener's `header` timeout.
     HandshakeTimeout,
+    /// The name of a TLS client was to be read, and what came is no ClientHello.
+    BadHello,
+    /// The ClientHello was not whole within the listener's `header` timeout.
+    HelloTimeout,
+    /// The client asks by TLS for a name that leads nowhere, or for none.
+    UnknownName,
 }
 
 impl Refusal {
-    const ALL: [Refusal; 5] = [
+    const ALL: [Refusal; 8] = [
         Refusal::SourceLimit,
         Refusal::HandshakeFailed,
         Refusal::NoClientCertificate,
         Refusal::BadClientCertificate,
         Refusal::HandshakeTimeout,
+        Refusal::BadHello,
+        Refusal::HelloTimeout,
+        Refusal::UnknownName,
     ];
 
     pub const fn word(self) -> &'static str {
@@ -52,6 +61,9 @@ impl Refusal {
             Refusal::NoClientCertificate => "client-certificate-missing",
             Refusal::BadClientCertificate => "client-certificate-invalid",
             Refusal::HandshakeTimeout => "handshake-timeout",
+            Refusal::BadHello => "bad-hello",
+            Refusal::HelloTimeout => "hello-timeout",
+            Refusal::UnknownName => "unknown-name",
         }
     }
 }

@@ -10,6 +10,7 @@ mod listener;
 mod pool;
 mod process;
 mod route;
+mod tcp;
 
 use std::{
     collections::BTreeMap,
@@ -27,6 +28,7 @@ pub use family::{Family, encode};
 pub use listener::{Handshake, ListenerMetrics, Refusal};
 pub use pool::{BackendHandshake, BackendMetrics, PickedBy, PoolMetrics};
 pub use route::RouteMetrics;
+pub use tcp::{Ended, TcpMetrics};
 
 use crate::observe::{
     counter::{Slots, Tally},
@@ -36,6 +38,7 @@ use crate::observe::{
 use listener::ListenerFamilies;
 use pool::{BackendFamilies, PoolFamilies};
 use route::RouteFamilies;
+use tcp::TcpFamilies;
 
 /// The counts of the whole process; one for its life.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ pub struct Metrics {
     pools: Held<String, PoolMetrics>,
     /// By pool, then address.
     backends: Held<(String, String), BackendMetrics>,
+    /// By listener, then pool.
+    tcp: Held<(String, String), TcpMetrics>,
 }
 
 /// A cell a reason.
@@ -78,6 +83,7 @@ impl Metrics {
             routes: Held::default(),
             pools: Held::default(),
             backends: Held::default(),
+            tcp: Held::default(),
         })
     }
 
@@ -104,6 +110,11 @@ impl Metrics {
         self.backends.hold(key, || BackendMetrics::new(self.slots()))
     }
 
+    pub fn tcp(&self, listener: &str, pool: &str) -> Arc<TcpMetrics> {
+        let key = (listener.to_owned(), pool.to_owned());
+        self.tcp.hold(key, || TcpMetrics::new(self.slots()))
+    }
+
     /// A request was refused or failed. To be called by the thread that owns `slot`.
     pub fn error(&self, slot: usize, reason: Reason) {
         self.errors.slot(slot).0[reason.index()].add(1);
@@ -121,6 +132,7 @@ impl Metrics {
         self.routes.forget();
         self.pools.forget();
         self.backends.forget();
+        self.tcp.forget();
     }
 
     /// Every family, summed now. More of the same form may be added before [`encode`].
@@ -132,6 +144,7 @@ impl Metrics {
         families.extend(self.route_families());
         families.extend(self.pool_families());
         families.extend(self.backend_families());
+        families.extend(self.tcp_families());
         families.extend(process::families(self.started));
         families.into_iter().map(MetricFamily::from).collect()
     }
@@ -184,10 +197,18 @@ impl Metrics {
         families.into_families()
     }
 
-    fn backend_families(&self) -> [Family; 8] {
+    fn backend_families(&self) -> [Family; 9] {
         let mut families = BackendFamilies::new();
         for ((pool, address), backend) in self.backends.all() {
             families.add(&pool, &address, &backend);
+        }
+        families.into_families()
+    }
+
+    fn tcp_families(&self) -> [Family; 3] {
+        let mut families = TcpFamilies::new();
+        for ((listener, pool), tcp) in self.tcp.all() {
+            families.add(&listener, &pool, &tcp);
         }
         families.into_families()
     }

@@ -152,6 +152,8 @@ struct BackendCells {
     probes_passed: Tally,
     probes_failed: Tally,
     handshakes: [Tally; BackendHandshake::ALL.len()],
+    relayed_to: Tally,
+    relayed_from: Tally,
 }
 
 /// How a TLS handshake with a backend ended.
@@ -229,6 +231,13 @@ impl BackendMetrics {
     /// A TLS handshake with this backend has ended; probes count theirs, too.
     pub fn handshake(&self, slot: usize, handshake: BackendHandshake) {
         self.slots.slot(slot).handshakes[handshake as usize].add(1);
+    }
+
+    /// Bytes to and from this backend on a connection that is relayed; told while they pass.
+    pub fn relayed(&self, slot: usize, to: u64, from: u64) {
+        let cells = self.slots.slot(slot);
+        cells.relayed_to.add(to);
+        cells.relayed_from.add(from);
     }
 
     /// Requests given to this backend so far, over all workers.
@@ -354,6 +363,7 @@ pub(super) struct BackendFamilies {
     reused: Family,
     probes: Family,
     handshakes: Family,
+    relayed: Family,
 }
 
 impl BackendFamilies {
@@ -391,6 +401,10 @@ impl BackendFamilies {
                 "equipoise_backend_tls_handshakes_total",
                 "TLS handshakes with the backend, by result; probes' included.",
             ),
+            relayed: Family::counter(
+                "equipoise_backend_relayed_bytes_total",
+                "Bytes of TCP listeners and of tunnels, to the backend and from it.",
+            ),
         }
     }
 
@@ -415,9 +429,15 @@ impl BackendFamilies {
             let count = slots.sum(|cells| &cells.handshakes[handshake as usize]);
             self.handshakes.add(&[pool, backend, ("result", handshake.word())], count as f64);
         }
+        for (direction, count) in [
+            ("to", slots.sum(|cells| &cells.relayed_to)),
+            ("from", slots.sum(|cells| &cells.relayed_from)),
+        ] {
+            self.relayed.add(&[pool, backend, ("direction", direction)], count as f64);
+        }
     }
 
-    pub(super) fn into_families(self) -> [Family; 8] {
+    pub(super) fn into_families(self) -> [Family; 9] {
         [
             self.requests,
             self.responses,
@@ -427,6 +447,7 @@ impl BackendFamilies {
             self.reused,
             self.probes,
             self.handshakes,
+            self.relayed,
         ]
     }
 }

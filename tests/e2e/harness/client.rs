@@ -160,6 +160,16 @@ impl Client {
         self.session().handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
 
+    /// Says by TLS that no more is sent; what the daemon sends is still read.
+    #[track_caller]
+    pub fn close_notify(&mut self) {
+        let Wire::Tls(stream) = &mut self.reader.stream else {
+            panic!("this client speaks no TLS");
+        };
+        stream.conn.send_close_notify();
+        stream.flush().expect("the daemon takes it");
+    }
+
     fn session(&self) -> &ClientConnection {
         match &self.reader.stream {
             Wire::Plain(_) => panic!("this client speaks no TLS"),

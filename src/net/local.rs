@@ -1,0 +1,55 @@
+//! What a worker lends to every connection on it. Never shared between workers.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use crate::{
+    net::buffer::Buffers,
+    observe::{
+        access_log::{Entry, LogBuffer},
+        metrics::{Metrics, RouteMetrics},
+    },
+};
+
+/// A worker's own things.
+pub struct Local {
+    /// Which cell of every count is this worker's.
+    pub slot: usize,
+    pub buffers: Rc<Buffers>,
+    pub metrics: Arc<Metrics>,
+    /// Requests that were refused before a route was found.
+    pub unrouted: Arc<RouteMetrics>,
+    log: RefCell<Option<LogBuffer>>,
+}
+
+/// The route label of requests that came to no route.
+const UNROUTED: &str = "none";
+
+impl Local {
+    pub fn new(slot: usize, metrics: Arc<Metrics>) -> Local {
+        let unrouted = metrics.route(UNROUTED);
+        Local { slot, buffers: Rc::default(), metrics, unrouted, log: RefCell::new(None) }
+    }
+
+    /// The access log changed by a reload: what is in the old buffer is handed over.
+    pub fn set_log(&self, buffer: Option<LogBuffer>) {
+        self.flush_log();
+        self.log.replace(buffer);
+    }
+
+    pub fn flush_log(&self) {
+        if let Some(log) = self.log.borrow_mut().as_mut() {
+            log.flush();
+        }
+    }
+
+    /// Whether lines are written at all: what makes one need not be gathered otherwise.
+    pub fn logs(&self) -> bool {
+        self.log.borrow().is_some()
+    }
+
+    pub fn log(&self, entry: &Entry<'_>) {
+        if let Some(log) = self.log.borrow_mut().as_mut() {
+            log.append(entry);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The story of a connection: whose name it asks for, a backend that takes it, bytes both ways.
+
+use std::{net::IpAddr, rc::Rc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    net::{
+        buffer::Buffer,
+        local::Local,
+        relay::{Ending, Moved, relay},
+        side::Side,
+        stream::Stream,
+        tls::Caller,
+    },
+    observe::{
+        metrics::{Ended, Refusal},
+        reason::Reason,
+    },
+    pool::place::Held,
+    tcp::{
+        client::Client,
+        course::{Course, Reach},
+        door::{Door, Serving},
+        record::Record,
+        site::Lead,
+    },
+};
+
+/// Where a connection comes from.
+pub struct Source {
+    pub address: IpAddr,
+    /// Who the client is, where the listener asks.
+    pub caller: Option<Rc<Caller>>,
+}
+
+/// Serves an accepted connection to its end. A door that closes meanwhile lets it go on.
+pub async fn serve(stream: Stream, source: Source, door: Rc<Door>, local: Rc<Local>) {
+    let begun = Instant::now();
+    let serving = door.serving();
+    drop(door);
+    let mut client = Client::new(stream, &local.buffers, serving.site.patience);
+    let found = find(&mut client, &serving).await;
+    let Found { lead, name } = match found {
+        Ok(found) => found,
+        Err(refusal) => return serving.site.metrics.refused(local.slot, refusal),
+    };
+    let pool = serving.pools[lead.pool].clone();
+    let idle = pool.pool.config.timeouts.tunnel_idle;
+    let address = source.address;
+    let mut record = Record {
+        begun,
+        source,
+        listener: serving.site.listener.clone(),
+        pool: pool.pool.config.name.clone(),
+        tls: client.side.stream.is_tls(),
+        name,
+        backend: None,
+        attempts: 0,
+        queued: None,
+        connect: None,
+        bytes_in: 0,
+        bytes_out: 0,
+        of_listener: serving.site.metrics.clone(),
+        metrics: lead.metrics.clone(),
+    };
+    let reached = Course::new(pool, address, local.slot).reach(&mut client, &mut record).await;
+    // From here on no configuration is held: a relay may outlive many.
+    drop(serving);
+    let ended = match reached {
+        Ok(reach) => Joined::new(client, reach, &local).relay(&mut record, &local, idle).await,
+        Err(reason) => Ended::Failed(reason),
+    };
+    record.finish(&local, ended);
+}
+
+/// Where a connection goes, and what told it.
+struct Found<'a> {
+    lead: &'a Lead,
+    name: Option<String>,
+}
+
+async fn find<'a>(client: &mut Client, serving: &'a Serving) -> Result<Found<'a>, Refusal> {
+    let leads = &serving.site.leads;
+    let name = match leads.wants_name() {
+        true => client.name(serving.site.patience).await?,
+        false => client.side.stream.sni().map(str::to_owned),
+    };
+    let Some(lead) = leads.find(name.as_deref()) else {
+        client.refuse_name();
+        return Err(Refusal::UnknownName);
+    };
+    Ok(Found { lead, name })
+}
+
+/// A client and its backend. If it is dropped before it has ended, at the drain's deadline, both are
+/// reset: a FIN would be a clean end.
+struct Joined {
+    client: Client,
+    backend: Side<Stream>,
+    _held: Held,
+    clean: bool,
+}
+
+impl Joined {
+    fn new(client: Client, reach: Reach, local: &Local) -> Joined {
+        let Reach { stream, held } = reach;
+        let backend = Side { stream, input: Buffer::new(local.buffers.clone()) };
+        Joined { client, backend, _held: held, clean: false }
+    }
+
+    async fn relay(mut self, record: &mut Record, local: &Local, idle: Duration) -> Ended {
+        let Client { side, timer, .. } = &mut self.client;
+        let tell = |moved: Moved| record.relayed(local.slot, moved.up, moved.down);
+        let relayed = relay(side, &mut self.backend, timer, idle, tell).await;
+        // What breaks on one side is reset on the other, which could else take it for a clean end.
+        self.clean = !matches!(relayed.end, Ending::ClientBroke | Ending::BackendBroke);
+        match relayed.end {
+            Ending::ClientClosed => Ended::ClientClosed,
+            Ending::BackendClosed => Ended::BackendClosed,
+            Ending::Idle => Ended::Failed(Reason::TunnelIdle),
+            Ending::ClientBroke => Ended::Failed(Reason::ClientGone),
+            Ending::BackendBroke => Ended::Failed(Reason::UpstreamTruncated),
+        }
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        if !self.clean {
+            // Where a socket is broken already, its peer can tell as well.
+            let _ = self.client.side.stream.tcp().set_zero_linger();
+            let _ = self.backend.stream.tcp().set_zero_linger();
+        }
+    }
+}

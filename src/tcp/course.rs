@@ -1,0 +1,207 @@
+//! The way of a connection to a backend: a place there, and the connection to it; and to another
+//! while nothing has been said yet.
+
+use std::{net::IpAddr, rc::Rc, sync::Arc};
+
+use tokio::time::Instant;
+
+use crate::{
+    net::{
+        stream::Stream,
+        tls::{Alpn, Cause},
+    },
+    observe::reason::Reason,
+    pool::{
+        backend::Backend,
+        balance::{Ask, consistent_hash::connection_key},
+        dial::{Dial, DialError, dial},
+        local::LocalPool,
+        place::{Held, NoPlace},
+        queue::Waiting,
+        retry::{FailedTry, Reached},
+    },
+    tcp::{
+        client::{Client, GivenUp},
+        record::Record,
+    },
+};
+
+/// Nothing has been said, by either side.
+const NOTHING_SAID: FailedTry =
+    FailedTry { reached: Reached::Nothing, idempotent: false, replayable: true, has_body: false };
+
+/// Where a connection is tried, and where it was.
+pub struct Course {
+    pool: Rc<LocalPool>,
+    /// Members of the pool.
+    tried: Vec<usize>,
+    /// Of a consistent hash.
+    key: Option<u64>,
+    /// Of the worker.
+    slot: usize,
+}
+
+/// A backend that was reached, and what is owed to it.
+pub struct Reach {
+    pub stream: Stream,
+    pub held: Held,
+}
+
+impl Course {
+    pub fn new(pool: Rc<LocalPool>, source: IpAddr, slot: usize) -> Course {
+        let key = pool.pool.config.hash.as_ref().and_then(|by| connection_key(by, source));
+        Course { pool, tried: Vec::new(), key, slot }
+    }
+
+    /// Tries backends until one is reached or none may be tried any more.
+    pub async fn reach(
+        mut self,
+        client: &mut Client,
+        record: &mut Record,
+    ) -> Result<Reach, Reason> {
+        self.pool.count_request();
+        loop {
+            let (index, held) = self.place(client, record).await?;
+            self.tried.push(index);
+            record.attempts += 1;
+            record.backend = Some(self.pool.member(index).backend.clone());
+            match self.connect(index, client, record).await {
+                Ok(stream) => return Ok(Reach { stream, held }),
+                Err(Reason::ClientGone) => return Err(Reason::ClientGone),
+                Err(reason) => {
+                    self.pool.failed(index);
+                    if !self.pool.may_try_again(NOTHING_SAID, &self.tried, self.slot) {
+                        return Err(reason);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn connect(
+        &self,
+        index: usize,
+        client: &mut Client,
+        record: &mut Record,
+    ) -> Result<Stream, Reason> {
+        let backend: &Arc<Backend> = &self.pool.member(index).backend;
+        let how = Dial::new(&self.pool.pool, backend, Alpn::Silent, self.slot);
+        let begun = Instant::now();
+        let deadline = begun + self.pool.pool.config.timeouts.connect;
+        let connected = client.unless_broken(deadline, dial(&how)).await;
+        let took = begun.elapsed();
+        record.connect = Some(took);
+        let reason = match connected {
+            Ok(Ok(stream)) => {
+                backend.metrics().connection_opened(self.slot);
+                backend.metrics().requested(self.slot);
+                self.pool.answered(index, took);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => {
+                error.log(backend);
+                no_connection(&error)
+            }
+            Err(GivenUp::Late) => Reason::ConnectTimeout,
+            Err(GivenUp::ClientBroke) => return Err(Reason::ClientGone),
+        };
+        backend.metrics().connect_failed(self.slot);
+        Err(reason)
+    }
+
+    async fn place(
+        &mut self,
+        client: &mut Client,
+        record: &mut Record,
+    ) -> Result<(usize, Held), Reason> {
+        let placed = self.pool.place(&self.ask());
+        match placed.map(|(index, in_flight)| (index, in_flight.keep())) {
+            Ok(placed) => Ok(placed),
+            Err(NoPlace::NoneUp) => Err(self.none_up()),
+            // Boxed: every connection would carry its memory, and few ever wait.
+            Err(NoPlace::Full) => Box::pin(self.queue(client, record)).await,
+        }
+    }
+
+    fn ask(&self) -> Ask<'_> {
+        Ask::after(&self.tried).with_key(self.key)
+    }
+
+    fn none_up(&self) -> Reason {
+        self.pool.pool.metrics.no_backend(self.slot);
+        Reason::NoBackend
+    }
+
+    /// Waits for a place behind others, for no longer than the pool allows one connection in all.
+    async fn queue(
+        &mut self,
+        client: &mut Client,
+        record: &mut Record,
+    ) -> Result<(usize, Held), Reason> {
+        let pool = self.pool.pool.clone();
+        let Ok(waiting) = self.pool.join_queue(&self.ask()) else {
+            pool.metrics.queue_full(self.slot);
+            return Err(Reason::QueueFull);
+        };
+        let begun = Instant::now();
+        let waited_before = record.queued.unwrap_or_default();
+        let deadline = begun + pool.config.queue.timeout.saturating_sub(waited_before);
+        let placed = self.wait(client, waiting, deadline).await;
+        record.queued = Some(waited_before + begun.elapsed());
+        pool.metrics.queued(self.slot, begun.elapsed());
+        if matches!(placed, Err(Reason::QueueTimeout)) {
+            pool.metrics.queue_timed_out(self.slot);
+        }
+        placed
+    }
+
+    async fn wait(
+        &mut self,
+        client: &mut Client,
+        mut waiting: Waiting,
+        deadline: Instant,
+    ) -> Result<(usize, Held), Reason> {
+        loop {
+            let pool = self.pool.clone();
+            let placed = client.unless_broken(deadline, pool.placed(&mut waiting)).await;
+            match placed {
+                Ok(Some((index, in_flight))) => return Ok((index, in_flight.keep())),
+                Ok(None) => self.follow(&mut waiting)?,
+                Err(GivenUp::ClientBroke) => return Err(Reason::ClientGone),
+                Err(GivenUp::Late) => return Err(Reason::QueueTimeout),
+            }
+        }
+    }
+
+    /// The pool says something else than when the wait began: who has come up is waited for as well,
+    /// and who is down or has left is waited for no more.
+    fn follow(&mut self, waiting: &mut Waiting) -> Result<(), Reason> {
+        let Some(next) = self.pool.successor() else {
+            return Ok(());
+        };
+        let tried = self.pool.pool.counted_by(&next.pool, &self.tried);
+        let wanted = next.pool.wanted(&Ask::after(&tried).with_key(self.key));
+        if wanted.is_empty() {
+            return Err(self.none_up());
+        }
+        // Where a place was handed over at this very moment, it is used.
+        if waiting.want(wanted) {
+            (self.pool, self.tried) = (next, tried);
+        }
+        Ok(())
+    }
+}
+
+fn no_connection(error: &DialError) -> Reason {
+    match error {
+        DialError::Connect(_) => Reason::ConnectFailed,
+        DialError::Handshake(error) => match error.cause {
+            Cause::Name => Reason::UpstreamName,
+            Cause::Issuer => Reason::UpstreamIssuer,
+            Cause::Expired => Reason::UpstreamExpired,
+            Cause::Certificate | Cause::OurCertificate | Cause::Missing | Cause::Protocol => {
+                Reason::UpstreamHandshake
+            }
+        },
+    }
+}
