@@ -7,16 +7,22 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Instant,
+    time::{Instant, Sleep, sleep},
 };
 
 use crate::net::stream::Stream;
 
 use super::flood::{FrameScan, Ledger};
+
+/// How long is waited for the client's own close when all has been said.
+const LINGER: Duration = Duration::from_secs(2);
+/// The most that is thrown away of what it still sends.
+const LINGER_BYTES: usize = 1 << 20;
 
 /// A connection and its ledger.
 pub struct Watched {
@@ -27,12 +33,46 @@ pub struct Watched {
     ledger: Rc<RefCell<Ledger>>,
     /// Up to when waiting has been credited.
     credited: Instant,
+    /// Nothing more goes out.
+    shut: bool,
+    thrown_away: usize,
+    /// How long the client may take to close as well.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
     pub fn new(stream: Stream, before: Vec<u8>, ledger: Rc<RefCell<Ledger>>) -> Watched {
         let scan = FrameScan::default();
-        Watched { stream, before, scan, ledger, credited: Instant::now() }
+        Watched {
+            stream,
+            before,
+            scan,
+            ledger,
+            credited: Instant::now(),
+            shut: false,
+            thrown_away: 0,
+            patience: None,
+        }
+    }
+
+    /// Takes in what the client sends before it has read our last word: the kernel would answer what
+    /// is left unread with a reset, which can overtake that word (RFC 9112, section 9.6).
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut waste = [0; 4096];
+        while self.thrown_away < LINGER_BYTES {
+            let mut buffer = ReadBuf::new(&mut waste);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.thrown_away += buffer.filled().len();
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => {
+                    let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+                    return patience.as_mut().poll(context);
+                }
+            }
+        }
+        Poll::Ready(())
     }
 
     fn count(&mut self, came: &[u8]) {
@@ -101,6 +141,11 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let this = self.get_mut();
+        if !this.shut {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+            this.shut = true;
+        }
+        this.poll_linger(context).map(Ok)
     }
 }

@@ -15,11 +15,13 @@ use crate::harness::{
 
 const MIB: u64 = 1 << 20;
 
-/// A flood: what is sent a hundred times between two looks at what came back, on which stream.
+/// A flood: what is sent again and again, on which stream.
 struct Flood(&'static str, fn(&mut H2Client) -> u32, fn(&mut H2Client, u32));
 
-/// How often a hundred are sent before the daemon is held to bear anything.
-const HUNDREDS: usize = 500;
+/// How often it is sent before the daemon is held to bear anything.
+const MANY: usize = 50_000;
+/// Bytes between two looks at what came back.
+const WRITE: usize = 4096;
 
 /// No stream is needed.
 fn none(_: &mut H2Client) -> u32 {
@@ -120,12 +122,12 @@ fn each_flood_is_told_to_calm_down_and_nobody_else_feels_it() {
 fn calms(door: &Door, Flood(_, prepare, again): &Flood) -> Result<(), String> {
     let mut client = door.connect();
     let stream = prepare(&mut client);
-    for _ in 0..HUNDREDS {
-        // In one write, so that the daemon has read all of it when it ends the connection: else the
-        // kernel would follow its last word with a reset, which can overtake it.
+    let mut sent = 0;
+    while sent < MANY {
         client.cork();
-        for _ in 0..100 {
+        while client.corked() < WRITE {
             again(&mut client, stream);
+            sent += 1;
         }
         client.uncork();
         if let Err(broken) = client.drain() {
@@ -135,7 +137,22 @@ fn calms(door: &Door, Flood(_, prepare, again): &Flood) -> Result<(), String> {
             };
         }
     }
-    Err(format!("{} of them are borne", HUNDREDS * 100))
+    Err(format!("{sent} of them are borne"))
+}
+
+/// What the client has sent by then is taken in: it must not cost it our last word.
+#[test]
+fn the_last_word_reaches_a_client_that_still_sends() {
+    let origin = Origin::start(serve);
+    let front = Front::of(&one_worker(), &origin);
+    for door in [front.plain(), front.tls()] {
+        let mut client = door.connect();
+        for _ in 0..20_000 {
+            client.send(&Frame::ping(*b"flooding"));
+        }
+        let end = client.connection_end();
+        assert!(matches!(end, Outcome::GoneAway(code::ENHANCE_YOUR_CALM)), "{end:?}");
+    }
 }
 
 /// What a client that reads nothing is owed is bounded, whatever it asks.

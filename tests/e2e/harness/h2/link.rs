@@ -113,6 +113,11 @@ impl<S: Read + Write> Link<S> {
         self.corked = Some(Vec::new());
     }
 
+    /// How many bytes are held back.
+    pub fn corked(&self) -> usize {
+        self.corked.as_ref().map_or(0, Vec::len)
+    }
+
     /// Sends in one write what was held back.
     pub fn uncork(&mut self) {
         if let Some(corked) = self.corked.take() {
