@@ -1,6 +1,12 @@
 //! TLS to backends: who they must be, who we are to them, and what comes of it when they are not.
 
-use std::{fs, process::Command, sync::Arc};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    process::Command,
+    sync::Arc,
+};
 
 use rustls::HandshakeKind;
 
@@ -381,6 +387,35 @@ fn long_bodies_pass_both_ways_and_a_cut_one_is_seen() {
 }
 
 #[test]
+fn a_tunnel_goes_on_inside_tls_to_its_clean_end() {
+    let authority = Authority::new();
+    let pair = authority.issue(&["127.0.0.1"]);
+    let origin = Origin::tls(server_config(&pair, None, TlsVersions::All), |peer| {
+        if peer.head().is_none() {
+            return;
+        }
+        peer.write("HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly");
+        let heard = peer.rest();
+        peer.write(heard);
+        peer.close_notify();
+    });
+    let daemon = daemon(&authority, &origin, "tls = { ca = \"$dir/ca.pem\" }");
+    let mut stream = TcpStream::connect(daemon.address("web")).expect("a connection");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a time above zero");
+    let ask = "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+    stream.write_all(ask.as_bytes()).expect("a connection that takes it");
+    stream.write_all(&vec![b'x'; 200_000]).expect("a connection that takes it");
+    stream.shutdown(Shutdown::Write).expect("a half that can be closed");
+    let mut seen = Vec::new();
+    stream.read_to_end(&mut seen).expect("the other half, to a clean end");
+    let seen = String::from_utf8_lossy(&seen);
+    let (head, tunnel) = seen.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert!(tunnel.starts_with("earlyx"));
+    assert_eq!(tunnel.len(), 5 + 200_000);
+}
+
+#[test]
 fn probes_speak_the_same_tls() {
     let (authority, other) = (Authority::new(), Authority::new());
     let (good, bad) =
@@ -492,7 +527,7 @@ fn another_implementation_is_spoken_to_by_openssl() {
     server.args(["-accept", &format!("127.0.0.1:{port}")]);
     let _server = Process::start_with_input(&mut server);
     let address = format!("127.0.0.1:{port}");
-    wait_until(DEADLINE, "openssl to listen", || std::net::TcpStream::connect(&address).is_ok());
+    wait_until(DEADLINE, "openssl to listen", || TcpStream::connect(&address).is_ok());
     let daemon = setup.with("origin", &address).start();
     let answer = get(daemon.address("web"), "/");
     assert_eq!(answer.status, 200, "{}", answer.text());

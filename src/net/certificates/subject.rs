@@ -192,6 +192,29 @@ mod tests {
     }
 
     #[test]
+    fn damaged_certificates_are_visible_ascii_or_refused() {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.distinguished_name.push(DnType::OrganizationName, utf8("Example, Zoë"));
+        params.distinguished_name.push(DnType::CustomDnType(vec![1, 3, 6, 1, 4, 1, 9]), utf8("a"));
+        let key = KeyPair::generate().expect("a key");
+        let whole = params.self_signed(&key).expect("a certificate").der().to_vec();
+        let mut random = fastrand::Rng::with_seed(19);
+        let mut read = 0;
+        for _ in 0..20_000 {
+            let mut bytes = whole.clone();
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(..bytes.len());
+                bytes[at] = random.u8(..);
+            }
+            if let Ok(subject) = subject(&CertificateDer::from(bytes)) {
+                assert!(subject.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{subject:?}");
+                read += 1;
+            }
+        }
+        assert!(read > 1_000, "only {read} were read");
+    }
+
+    #[test]
     fn what_is_no_certificate_is_an_error() {
         assert!(subject(&CertificateDer::from(vec![0x30, 0x03, 1, 2, 3])).is_err());
         assert!(subject(&CertificateDer::from(Vec::new())).is_err());
