@@ -1,6 +1,14 @@
 //! A client that is kept at its backend by a cookie.
 
-use std::{fs, net::SocketAddr, process::Command};
+use std::{
+    fs,
+    net::SocketAddr,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use crate::harness::{
     Answer, Authority, Client, DEADLINE, Daemon, Origin, Setup, TlsVersions, client_config, run,
@@ -257,4 +265,37 @@ fn a_missing_key_is_told_with_how_to_make_one() {
         assert!(words.contains("does not exist") && words.contains("equipoise.toml:"), "{words}");
         assert!(words.contains("openssl rand -hex 32"), "{words}");
     }
+}
+
+#[test]
+fn who_is_kept_at_a_full_backend_waits_for_it_though_another_is_free() {
+    let release = Arc::new(AtomicBool::new(false));
+    let origins = ["a", "b", "c"].map(|body| {
+        let gate = Arc::clone(&release);
+        Origin::start(move |peer| {
+            while let Some(request) = peer.request() {
+                if request.target == "/hold" {
+                    wait_until(DEADLINE, "the gate", || gate.load(Ordering::SeqCst));
+                }
+                peer.answer(200, body);
+            }
+        })
+    });
+    let full = |name: &str| format!("{{ address = \"${name}\", max_requests = 1 }}");
+    let backends = ["a", "b", "c"].map(full).join(", ");
+    let config = CONFIG.replace("\"$a\", \"$b\", \"$c\"", &backends);
+    let daemon = setup(&config, &origins).start();
+    let (body, cookie) = let_in(&daemon);
+    let ask = |path: &str| {
+        let mut client = Client::connect(daemon.address("web"));
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n\r\n"));
+        client
+    };
+    daemon.wait_for_metric("equipoise_backend_in_flight", &[], 0.0);
+    let mut first = ask("/hold");
+    daemon.wait_for_metric("equipoise_backend_in_flight", &[], 1.0);
+    let mut second = ask("/");
+    daemon.wait_for_metric("equipoise_pool_queue_length", &[], 1.0);
+    release.store(true, Ordering::SeqCst);
+    assert_eq!((first.answer().text(), second.answer().text()), (body.clone(), body));
 }
