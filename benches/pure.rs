@@ -17,7 +17,7 @@ use criterion::{
     measurement::WallTime,
 };
 use equipoise::{
-    config::{self, Conditions, HostMatch, Limits, PathMatch},
+    config::{self, Address, Conditions, HostMatch, Limits, PathMatch},
     http::{
         conditions::Asked,
         h1::{
@@ -411,10 +411,12 @@ fn pool(balance: &str, count: usize) -> Pool {
     let config = config.pools.remove(0);
     let metrics = Metrics::new(1);
     let members = config.backends.iter().map(|backend| {
-        let key = Key { pool: config.name.clone(), address: backend.address };
+        let Address::Socket(address) = backend.address else { unreachable!("none has a name") };
+        let key = Key { pool: config.name.clone(), address };
         let counters = metrics.backend(&config.name, &backend.address.to_string());
         Member {
             backend: Backend::new(key, Arc::default(), counters),
+            name: None,
             weight: backend.weight,
             ramp: None,
             backup: backend.backup,

@@ -78,9 +78,8 @@ impl Server {
             .map_err(|error| Failure::Refused(Refused::because(error.to_string())))?;
         let runtime = runtime()
             .map_err(|error| Failure::System("can't make the control plane's runtime", error))?;
-        let within = runtime.enter();
-        let plane = control::first(config, inherited).map_err(Failure::Refused)?;
-        drop(within);
+        let first = control::first(config, inherited);
+        let plane = runtime.block_on(first).map_err(Failure::Refused)?;
         Ok(Server { plane, runtime })
     }
 

@@ -81,7 +81,7 @@ fn the_template_of_the_measurements_loads() {
     let listeners: Vec<_> = config.listeners.iter().map(ports).collect();
     assert_eq!(listeners, [(8080, false), (8443, true)]);
     let backends = config.pools[0].backends.iter().map(|backend| backend.address.port());
-    assert_eq!(backends.collect::<Vec<_>>(), [9001, 9002]);
+    assert_eq!(backends.collect::<Vec<_>>(), [Some(9001), Some(9002)]);
     assert_eq!((config.workers, config.access_log), (2, None));
     let largest_upload = 64 << 20;
     assert!(config.listeners.iter().all(|listener| listener.limits.max_body >= largest_upload));

@@ -1,10 +1,10 @@
 //! The command line, read: words in, a command or a verdict out.
 
-use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{ffi::OsString, fmt, path::PathBuf, str::FromStr};
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
-use crate::cli::Outcome;
+use crate::{cli::Outcome, config::Address};
 
 /// What a person asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,7 +73,8 @@ pub enum Command {
 
 const SOCKET_HELP: &str = "The daemon's admin socket [default: what the configuration says, else /run/equipoise/admin.sock]";
 
-const BACKEND_HELP: &str = "As `status` shows it, such as app/10.0.1.11:8080";
+const BACKEND_HELP: &str =
+    "As `status` shows it, such as app/10.0.1.11:8080; or app/app.internal:8080, all of a name";
 
 const EXIT_CODES: &str = "Exit codes: 0 fine, 1 the configuration or the finding, 2 usage, \
                           3 the daemon can't be reached, 4 it refused";
@@ -102,15 +103,15 @@ struct Line {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendName {
     pool: String,
-    address: SocketAddr,
+    address: Address,
 }
 
 impl FromStr for BackendName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<BackendName, String> {
-        let expected =
-            "expected POOL/ADDRESS:PORT as `equipoise status` shows it, such as app/10.0.1.11:8080";
+        let expected = "expected POOL/ADDRESS:PORT as `equipoise status` shows it, such as app/10.0.1.11:8080, \
+             or POOL/NAME:PORT for all backends of a name";
         let (pool, address) = text.split_once('/').ok_or(expected)?;
         if pool.is_empty() {
             return Err(expected.to_owned());

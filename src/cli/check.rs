@@ -6,7 +6,7 @@ use std::{collections::HashMap, fs, io, path::Path, time::SystemTime};
 use crate::{
     cli::status::counted,
     config::{self, Config, Errors, Loaded, LogTarget, Place, PoolTls, Tls},
-    control::{certificates::Certificates, error_pages, secrets},
+    control::{self, certificates::Certificates, error_pages, secrets},
     net::tls::{Tickets, TlsError},
 };
 
@@ -84,8 +84,12 @@ fn missing_log_folder(config: &Config) -> Option<String> {
 fn summary(path: &Path, config: &Config) -> String {
     let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let backends = config.pools.iter().map(|pool| pool.backends.len()).sum();
+    let names = match control::names_of(config) {
+        0 => String::new(),
+        some => format!("; {}, not looked up", counted(some, "name")),
+    };
     format!(
-        "{file} is fine: {}, {}, {}, {}",
+        "{file} is fine: {}, {}, {}, {}{names}",
         counted(config.listeners.len(), "listener"),
         counted(config.routes.len(), "route"),
         counted(config.pools.len(), "pool"),

@@ -3,12 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use crate::control::protocol::{
-    AskedWord, BackendStatus, LastReload, ListenerStatus, PhaseWord, PoolStatus, ReleaseStatus,
-    ReleasesStatus, Status, TlsWord,
+    AskedWord, BackendStatus, LastReload, ListenerStatus, NameStatus, PhaseWord, PoolStatus,
+    ReleaseStatus, ReleasesStatus, Status, TlsWord,
 };
 
 const BACKEND_HEAD: [&str; 7] =
     ["backend", "verdict", "since", "in flight", "requests", "weight", "last probe"];
+
+const NAME_HEAD: [&str; 5] = ["name", "standing", "since", "addresses", "last look-up"];
 
 /// The whole of `equipoise status`. The daemon and we read the same clock: it is on this machine.
 pub fn table(status: &Status, now: SystemTime) -> String {
@@ -114,15 +116,38 @@ fn pool_table(pool: &PoolStatus, now: SystemTime) -> String {
         let waiting = counted(pool.waiting, "request");
         words.push_str(&format!(", {waiting} waiting for a backend"));
     }
+    let names = names_table(pool, now);
     let Some(releases) = &pool.releases else {
-        return format!("\n{words}\n{}", columns(rows));
+        return format!("\n{words}\n{names}{}", columns(rows));
     };
     words.push_str(&format!(", {}", releases_words(releases, now)));
     let unknown = || "unknown".to_owned();
     let named = pool.backends.iter().map(|each| each.release.clone().unwrap_or_else(unknown));
     let named = std::iter::once("release".to_owned()).chain(named);
     let table = columns(rows.zip(named).map(with_release));
-    format!("\n{words}\n{table}")
+    format!("\n{words}\n{names}{table}")
+}
+
+/// Nothing where all backends are written by their addresses.
+fn names_table(pool: &PoolStatus, now: SystemTime) -> String {
+    if pool.names.is_empty() {
+        return String::new();
+    }
+    let rows = pool.names.iter().map(|each| name(each, now));
+    columns(std::iter::once(NAME_HEAD.map(str::to_owned)).chain(rows))
+}
+
+fn name(name: &NameStatus, now: SystemTime) -> [String; 5] {
+    let standing = name.standing.word();
+    let answered = name.answered.map(|at| format!("answered {} ago", since(at, now)));
+    let last = [name.trouble.clone(), answered].into_iter().flatten().next();
+    [
+        name.written.clone(),
+        if name.drained { format!("{standing}, draining") } else { standing.to_owned() },
+        since(name.since, now),
+        name.addresses.to_string(),
+        last.unwrap_or_else(|| "none".to_owned()),
+    ]
 }
 
 /// Beside what its last probe said.
@@ -148,7 +173,10 @@ fn releases_words(releases: &ReleasesStatus, now: SystemTime) -> String {
 
 fn backend(backend: &BackendStatus, now: SystemTime) -> [String; 7] {
     [
-        backend.address.to_string(),
+        match &backend.name {
+            Some(name) => format!("{} ({name})", backend.address),
+            None => backend.address.to_string(),
+        },
         verdict(backend),
         since(backend.since, now),
         match backend.max_requests {
@@ -200,7 +228,7 @@ pub fn counted(count: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::{BreakerStatus, VerdictWord};
+    use crate::control::protocol::{BreakerStatus, StandingWord, VerdictWord};
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -226,6 +254,7 @@ mod tests {
     fn a_backend() -> BackendStatus {
         BackendStatus {
             address: ([10, 0, 1, 11], 80).into(),
+            name: None,
             verdict: VerdictWord::Up,
             since: 0,
             weight: 1,
@@ -266,6 +295,7 @@ mod tests {
     fn the_whole_table() {
         let backend = |port, verdict, since, last_probe: Option<&str>| BackendStatus {
             address: ([10, 0, 1, 11], port).into(),
+            name: None,
             verdict,
             since,
             backup: port == 82,
@@ -296,6 +326,7 @@ mod tests {
                 releases: None,
                 waiting: 3,
                 tls: TlsWord::Verified,
+                names: Vec::new(),
                 backends: vec![
                     backend(80, VerdictWord::Up, 7_020, Some("200 in 3 ms")),
                     backend(81, VerdictWord::Down, 7_195, Some("connection refused")),
@@ -326,6 +357,45 @@ pool app, round-robin, TLS, 3 requests waiting for a backend
     }
 
     #[test]
+    fn names_stand_above_the_backends_that_they_lead_to() {
+        let name = |written: &str, standing, trouble: Option<&str>| NameStatus {
+            written: written.to_owned(),
+            name: String::new(),
+            standing,
+            since: 0,
+            addresses: usize::from(standing != StandingWord::Unresolved),
+            answered: (standing == StandingWord::Resolved).then_some(57),
+            trouble: trouble.map(str::to_owned),
+            drained: standing == StandingWord::Kept,
+        };
+        let names = [
+            name("a.internal:80", StandingWord::Resolved, None),
+            name("b.internal:80", StandingWord::Kept, Some("no name server answers")),
+            name("c.internal:80", StandingWord::Unresolved, Some("no such name")),
+            name("d.internal:80", StandingWord::Unresolved, None),
+        ];
+        let pool = PoolStatus {
+            name: "app".into(),
+            balance: "round-robin".into(),
+            releases: None,
+            waiting: 0,
+            tls: TlsWord::None,
+            names: names.into(),
+            backends: Vec::new(),
+        };
+        let expected = "
+pool app, round-robin
+  name           standing        since  addresses  last look-up
+  a.internal:80  resolved        1 min  1          answered 3 s ago
+  b.internal:80  kept, draining  1 min  1          no name server answers
+  c.internal:80  unresolved      1 min  0          no such name
+  d.internal:80  unresolved      1 min  0          none
+  backend  verdict  since  in flight  requests  weight  last probe
+";
+        assert_eq!(pool_table(&pool, at(60)), expected);
+    }
+
+    #[test]
     fn releases_have_a_column_where_they_are_read() {
         let backend = |port, release: Option<&str>, last_probe: &str| BackendStatus {
             address: ([10, 0, 1, 11], port).into(),
@@ -346,6 +416,7 @@ pool app, round-robin, TLS, 3 requests waiting for a backend
                 on_skew: "prefer-newest".into(),
                 preferred: Some("1.5.0".into()),
             }),
+            names: Vec::new(),
             backends: vec![
                 backend(80, Some("1.4.2"), "200 in 3 ms"),
                 backend(81, Some("1.5.0"), "200 in 3 ms"),

@@ -3,7 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::model::{
-    Admin, Breaker, Hedge, Limits, ListenerTimeouts, Passive, PoolTimeouts, Queue, Retry,
+    Admin, Breaker, Family, Hedge, Limits, ListenerTimeouts, Passive, PoolTimeouts, Queue,
+    Resolver, Retry,
 };
 
 impl Default for Limits {
@@ -80,6 +81,22 @@ impl Default for Breaker {
 impl Default for Hedge {
     fn default() -> Hedge {
         Hedge { percentile: 95, at_least: Duration::from_millis(10), min_requests: 100 }
+    }
+}
+
+impl Default for Resolver {
+    fn default() -> Resolver {
+        Resolver {
+            servers: Vec::new(),
+            family: Family::Both,
+            timeout: Duration::from_secs(5),
+            start_wait: Duration::from_secs(2),
+            min_ttl: Duration::from_secs(1),
+            max_ttl: Duration::from_secs(5 * 60),
+            max_retry: Duration::from_secs(30),
+            hold: Duration::from_secs(30),
+            max_addresses: 64,
+        }
     }
 }
 

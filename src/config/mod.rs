@@ -33,6 +33,7 @@ mod pool;
 mod pool_tls;
 mod reader;
 mod redirect;
+mod resolver;
 mod rewrite;
 mod route;
 mod sticky;
@@ -160,6 +161,7 @@ static SHAPES: &[&Shape] = &[
     &hedge::HEDGE,
     &health::HEALTH,
     &health::RELEASE,
+    &resolver::RESOLVER,
     &top::ACCESS_LOG,
     &top::METRICS,
     &top::ADMIN,

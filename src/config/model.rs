@@ -5,6 +5,7 @@
 
 mod balance;
 mod bounds;
+mod resolver;
 mod tcp;
 mod tls;
 
@@ -12,6 +13,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use balance::*;
 pub use bounds::*;
+pub use resolver::*;
 pub use tcp::*;
 pub use tls::*;
 
@@ -32,6 +34,7 @@ pub struct Config {
     /// In the order of the file, which has no meaning but for messages.
     pub routes: Vec<Route>,
     pub pools: Vec<Pool>,
+    pub resolver: Resolver,
     pub access_log: Option<AccessLog>,
     pub metrics: Option<Metrics>,
     pub admin: Admin,
@@ -277,8 +280,8 @@ pub enum Protocol {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Backend {
-    pub address: SocketAddr,
-    /// 1 to 256.
+    pub address: Address,
+    /// 1 to 256; of SRV names their records say it.
     pub weight: u32,
     /// Used only when no normal backend is up.
     pub backup: bool,

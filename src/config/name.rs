@@ -1,8 +1,11 @@
 //! What may stand as a name, a host, a path or an address: text in, meaning or expectation out.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
-use super::model::HostMatch;
+use super::model::{Address, HostMatch, SRV};
 
 /// Names become metric labels and are typed into commands.
 const LONGEST_NAME: usize = 64;
@@ -207,10 +210,50 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
         }
         Err(_) if text.contains("://") => Err(format!("{EXPECTED}; without a scheme")),
         Err(_) if names_a_host(text) => {
-            Err(format!("{EXPECTED}; names are not looked up in this release, write the address"))
+            Err(format!("{EXPECTED}; only backends are looked up by name, write the address"))
         }
         Err(_) => Err(EXPECTED.to_owned()),
     }
+}
+
+/// Where a backend is: an IP address or a name, with a port; or a name with SRV records, which tell
+/// their own.
+pub(super) fn backend(text: &str) -> Result<Address, String> {
+    const EXPECTED: &str = r#"expected an address and a port such as "10.0.1.11:8080" or "app.internal:8080", or a name with SRV records such as "srv:_http._tcp.app.internal""#;
+    let because = |why: &str| format!("{EXPECTED}{why}");
+    if text.contains("://") {
+        return Err(because("; without a scheme"));
+    }
+    if let Some(service) = text.strip_prefix(SRV) {
+        return service_name(service).map(Address::Srv).map_err(because);
+    }
+    if !names_a_host(text) {
+        return address(text).map(Address::Socket).map_err(|why| match why.as_str() {
+            NO_ADDRESS => EXPECTED.to_owned(),
+            _ => why,
+        });
+    }
+    let (name, port) = text.rsplit_once(':').ok_or_else(|| because("; the port is missing"))?;
+    let port = port.parse().ok().filter(|port| *port > 0);
+    let port = port.ok_or_else(|| because("; a port is a number from 1 to 65535"))?;
+    let name = absolute(name).map_err(because)?;
+    Ok(Address::Host { name, port })
+}
+
+/// `_http._tcp.app.internal`: what is served, over what, and where (RFC 2782).
+fn service_name(text: &str) -> Result<Arc<str>, &'static str> {
+    let name = absolute(text)?;
+    let labels: Vec<&str> = name.trim_end_matches('.').split('.').collect();
+    let served = labels.iter().take(2).all(|label| label.len() > 1 && label.starts_with('_'));
+    let valid = served && labels.len() > 2 && labels[1] == "_tcp";
+    valid.then_some(name).ok_or("; a service, `_tcp` and a name, with dots between them")
+}
+
+/// A name that is looked up, in lower case; a dot at its end keeps the system's search list away.
+fn absolute(text: &str) -> Result<Arc<str>, &'static str> {
+    let bare = text.strip_suffix('.').unwrap_or(text);
+    let name = host(bare)?;
+    Ok(if bare.len() < text.len() { format!("{name}.").into() } else { name.into() })
 }
 
 /// The port of `:443` or `*:443`, as other programs write "on every address".
@@ -220,5 +263,8 @@ fn every_address(text: &str) -> Option<u16> {
 
 fn names_a_host(text: &str) -> bool {
     let name = text.rsplit_once(':').map_or(text, |(name, _)| name);
-    host(name).is_ok() && name.bytes().any(|byte| byte.is_ascii_alphabetic())
+    let name = name.strip_suffix('.').unwrap_or(name);
+    host(name).is_ok()
+        && !name.starts_with('[')
+        && name.bytes().any(|byte| byte.is_ascii_alphabetic())
 }

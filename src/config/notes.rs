@@ -68,7 +68,7 @@ fn of_pool(config: &Config, pool: &Pool) -> Vec<String> {
         Some(tls) if tls.trust == Trust::Anyone => {
             note("`verify = false`: whoever answers at its addresses is taken for the backend");
         }
-        None if !is_passed_tls && pool.backends.iter().any(|it| it.address.port() == 443) => {
+        None if !is_passed_tls && pool.backends.iter().any(|it| it.address.port() == Some(443)) => {
             note("port 443 without `tls`: plain connections; `tls = {}` adds TLS");
         }
         None | Some(_) => {}

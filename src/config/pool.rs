@@ -1,6 +1,6 @@
 //! `[pool.NAME]`: from the table as written to the pool as meant.
 
-use std::{collections::HashMap, net::SocketAddr, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{collections::HashMap, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use super::{
     breaker,
@@ -8,8 +8,8 @@ use super::{
     hash, health, hedge,
     listener::A_WAIT,
     model::{
-        Backend, Balance, HostHeader, OnSkew, Passive, Pool, PoolTimeouts, Protocol, Queue, Retry,
-        WhenAllDown,
+        Address, Backend, Balance, HostHeader, OnSkew, Passive, Pool, PoolTimeouts, Protocol,
+        Queue, Retry, WhenAllDown,
     },
     name, pool_tls,
     reader::{Field, Shape, Table},
@@ -148,13 +148,13 @@ fn backends(pool: &Table<'_>) -> Vec<Backend> {
         field.fail("a pool without backends", help);
     }
     let usual = Usual { max_requests: max_requests(pool) };
-    let mut first: HashMap<SocketAddr, Place> = HashMap::new();
+    let mut first: HashMap<Address, Place> = HashMap::new();
     let mut backends = Vec::new();
     for item in items {
         let Some((backend, place)) = backend(&item, usual) else {
             continue;
         };
-        if let Some(earlier) = first.insert(backend.address, place) {
+        if let Some(earlier) = first.insert(backend.address.clone(), place) {
             let message = format!("{} is in this pool twice", backend.address);
             let help = "for a larger share of the traffic give it a `weight`";
             item.tell(Diagnostic::at(place, message).beside(earlier, "the first").help(help));
@@ -174,7 +174,7 @@ struct Usual {
 fn backend(item: &Field<'_>, usual: Usual) -> Option<(Backend, Place)> {
     let Usual { max_requests: most } = usual;
     if !item.is_table() {
-        let address = item.judge(name::address(item.text()?))?;
+        let address = item.judge(name::backend(item.text()?))?;
         let backend = Backend { address, weight: 1, backup: false, max_requests: most };
         return Some((backend, item.place()));
     }
@@ -184,7 +184,11 @@ fn backend(item: &Field<'_>, usual: Usual) -> Option<(Backend, Place)> {
     let max_requests = max_requests(&table).or(most);
     let address = table.required("address", r#"expected { address = "10.0.1.11:8080" }"#)?;
     let place = address.place();
-    let address = address.judge(name::address(address.text()?))?;
+    let address = address.judge(name::backend(address.text()?))?;
+    if let (Address::Srv(_), Some(weight)) = (&address, table.field("weight")) {
+        let message = "a `weight` beside SRV records, which tell a weight each";
+        weight.tell(Diagnostic::at(weight.key_place, message).help("remove it"));
+    }
     Some((Backend { address, weight, backup, max_requests }, place))
 }
 

@@ -2,6 +2,7 @@
 //! (The tables are kept from rustfmt, which would make eight lines of each row.)
 
 #[cfg(test)]
+mod names;
 mod routes;
 
 use std::path::Path;
@@ -287,7 +288,7 @@ fn pools_that_can_not_be() {
     check(&[
         ("[pool.x]", "14:1", "`backends` is missing", "backends = ["),
         ("[pool.x]\nbackends = []", "15:12", "a pool without backends", ""),
-        ("[pool.x]\nbackends = [\"app1:80\"]", "15:13", "`app1:80` is no value", "names are not looked up"),
+        ("[pool.x]\nbackends = [\"app1\"]", "15:13", "`app1` is no value", "the port is missing"),
         ("[pool.x]\nbackends = [\"http://10.0.0.1\"]", "15:13", "`http://10.0.0.1`", "without a scheme"),
         ("[pool.x]\nbackends = [\"10.0.0.1:1\", { address = \"10.0.0.1:1\" }]", "15:39", "10.0.0.1:1 is in this pool twice", "e.toml:15:13"),
         ("[pool.x]\nbackends = [{ address = \"10.0.0.1:1\", weight = 0 }]", "15:48", "0 is no value", "from 1 to 256"),
@@ -340,9 +341,9 @@ fn a_file_without_a_listener() {
 #[test]
 fn errors_of_the_grammar_and_of_the_meaning_together() {
     let told = told(
-        "workers = x y\ndrain_timeout = 5\n[listener.a]\nbind = 0.0.0.0:80\n[pool.a]\nbackends = [\"a:1\"]\n",
+        "workers = x y\ndrain_timeout = 5\n[listener.a]\nbind = 0.0.0.0:80\n[pool.a]\nbackends = [\"a:0\"]\n",
     );
-    for place in ["e.toml:1:", "e.toml:2:17: 5 is no value", "e.toml:4:", "e.toml:6:13: `a:1`"] {
+    for place in ["e.toml:1:", "e.toml:2:17: 5 is no value", "e.toml:4:", "e.toml:6:13: `a:0`"] {
         assert_eq!(told.matches(place).count(), 1, "{place} of:\n{told}");
     }
     assert_eq!(told.matches("e.toml:").count(), 4, "{told}");

@@ -17,6 +17,7 @@ pub(super) static TOP: Shape = Shape {
         "listener",
         "route",
         "pool",
+        "resolver",
         "access_log",
         "metrics",
         "admin",

@@ -12,6 +12,7 @@ use super::{
     model::{Config, Metrics},
     pool,
     reader::{Field, Findings, Table},
+    resolver,
     route::{self, WrittenRoute},
     suggest, top,
 };
@@ -43,6 +44,7 @@ pub(super) fn read(top: &Table<'_>) -> Config {
         listeners: listeners.into_iter().map(|written| written.listener).collect(),
         routes: routes.iter().filter_map(|written| written.meant.clone()).collect(),
         pools: pool_fields.iter().filter_map(pool::read).collect(),
+        resolver: resolver::read(top),
         access_log: top::access_log(top),
         metrics: metrics.map(|(bind, _)| Metrics { bind }),
         admin: top::admin(top),

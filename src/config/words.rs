@@ -1,7 +1,7 @@
 //! The words of the closed choices: the same in the file, the logs and the metrics.
 
 use super::model::{
-    Balance, LogFormat, OnSkew, ProbeMethod, Protocol, Start, TlsVersion, WhenAllDown,
+    Balance, Family, LogFormat, OnSkew, ProbeMethod, Protocol, Start, TlsVersion, WhenAllDown,
 };
 
 /// A closed choice whose values are written as words.
@@ -58,6 +58,11 @@ impl Words for OnSkew {
         ("prefer-newest", OnSkew::PreferNewest),
         ("prefer-majority", OnSkew::PreferMajority),
     ];
+}
+
+impl Words for Family {
+    const WORDS: &'static [(&'static str, Family)] =
+        &[("both", Family::Both), ("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
 }
 
 impl Words for LogFormat {

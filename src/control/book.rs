@@ -32,6 +32,8 @@ pub struct Entry {
     pub weights: Weights,
     /// When it last came up, where that is not the start of the process: all come up then.
     pub rose: Option<Instant>,
+    /// Not it alone: all that a name leads to.
+    pub drained_by_name: bool,
     /// Since when its verdict holds.
     pub since: SystemTime,
     /// What its last probe said.
@@ -50,6 +52,8 @@ pub struct Entry {
 pub enum Arrival {
     AtStart,
     ByReload,
+    /// A name leads to it now.
+    ByName,
 }
 
 impl Entry {
@@ -66,7 +70,7 @@ impl Entry {
         // One backend added by a reload must not take a serving process out of its own balancer.
         let awaited = arrival == Arrival::AtStart && !health.up;
         let breaker = pool.breaker.map(|settings| Breaker::new(settings, now.steady));
-        let rose = (arrival == Arrival::ByReload && health.up).then_some(now.steady);
+        let rose = (arrival != Arrival::AtStart && health.up).then_some(now.steady);
         Entry {
             backend,
             pool,
@@ -74,6 +78,7 @@ impl Entry {
             drained: false,
             weights: Weights::default(),
             rose,
+            drained_by_name: false,
             since: now.wall,
             last_probe: None,
             runs: Runs::default(),
@@ -260,6 +265,7 @@ impl Entry {
             return Line::Info(self.say(self.verdict().word(), "it was not drained"));
         }
         self.drained = false;
+        self.drained_by_name = false;
         self.since = now.wall;
         self.rose = Some(now.steady);
         Line::Info(self.say(self.verdict().word(), "enabled"))

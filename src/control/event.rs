@@ -6,7 +6,8 @@ use std::{
 };
 
 use crate::{
-    config::{Change, Config},
+    config::{Change, Config, Name},
+    control::names::answer::Answer,
     pool::{backend::Key, health::ProbeResult},
     snapshot::{Parts, Snapshot, Spoken},
 };
@@ -29,6 +30,12 @@ pub enum Event {
     Weigh { key: Key, weight: u32 },
     /// Spoken certificates: the TLS of some listeners and pools.
     Certificates(Spoken),
+    /// A name was looked up.
+    LookedUp { name: Name, answer: Answer },
+    /// An operator takes all backends of a name out of use, those too that it leads to later.
+    DrainNamed(Named),
+    /// An operator gives all backends of a name back to their health.
+    EnableNamed(Named),
     /// TERM or INT came.
     Terminate,
     /// The drain took too long.
@@ -41,6 +48,16 @@ pub struct Prepared {
     pub parts: Parts,
     /// What it changes.
     pub diff: Vec<Change>,
+    /// Of the names that nothing is held of.
+    pub answers: Vec<(Name, Answer)>,
+}
+
+/// An entry of a pool as the file writes it, which leads to any number of backends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Named {
+    pub pool: Arc<str>,
+    /// `app.internal:8080`.
+    pub written: String,
 }
 
 /// When an event came: one clock for waiting, one for telling.

@@ -1,7 +1,11 @@
 //! What /metrics shows of the state, beside what the workers count. Pure.
 
+use std::collections::BTreeMap;
+
 use crate::{
-    control::protocol::{BackendStatus, PhaseWord, PoolStatus, Status, VerdictWord},
+    control::protocol::{
+        BackendStatus, NameStatus, PhaseWord, PoolStatus, StandingWord, Status, VerdictWord,
+    },
     observe::metrics::Family,
 };
 
@@ -13,10 +17,37 @@ pub fn families(status: &Status) -> Vec<Family> {
     let mut families =
         vec![workers.with(&[], status.workers as f64), phase.with(&[], f64::from(serving))];
     families.extend(backends(&status.pools));
+    families.extend(names(&status.pools));
     families.extend(releases(&status.pools));
     families.extend(limits(&status.pools));
     families.extend(breakers(&status.pools));
     families
+}
+
+/// Of each name once, however many pools have it.
+fn names(pools: &[PoolStatus]) -> [Family; 3] {
+    let mut resolved = Family::gauge(
+        "equipoise_name_resolved",
+        "1 if the last look-up of the name was answered; 0 also while an older answer is kept.",
+    );
+    let mut addresses =
+        Family::gauge("equipoise_name_addresses", "Addresses that the name leads to now.");
+    let mut answered = Family::gauge(
+        "equipoise_name_answered_timestamp_seconds",
+        "When the name was last answered; absent if never.",
+    );
+    let entries = pools.iter().flat_map(|pool| &pool.names);
+    let names: BTreeMap<&str, &NameStatus> = entries.map(|it| (it.name.as_str(), it)).collect();
+    for (name, status) in names {
+        let labels = [("name", name)];
+        let is_resolved = status.standing == StandingWord::Resolved;
+        resolved.add(&labels, f64::from(u8::from(is_resolved)));
+        addresses.add(&labels, status.addresses as f64);
+        if let Some(at) = status.answered {
+            answered.add(&labels, at as f64);
+        }
+    }
+    [resolved, addresses, answered]
 }
 
 /// Of pools whose probes read releases. A name that nobody says any more leaves the page.

@@ -6,6 +6,8 @@
 //! - `status`, `gauges`: what the state looks like from outside; pure.
 //! - `prepare`, `rooms`, `certificates`, `secrets`, `error_pages`: from a file to what can be served.
 //! - `probe/`: active health checks, a task a backend.
+//! - `names/`: backends by name, a task a name.
+//! - `named`: what an answer for a name, or an operator's word on one, does; pure.
 //! - `protocol`, `admin`, `ask`, `page`: the admin socket and the metrics address.
 //! - `reloads`: who waits for the verdict on a reload.
 //! - `signals`, `notify`, `watchdog`: the process and its service manager.
@@ -18,6 +20,8 @@ pub mod certificates;
 pub mod error_pages;
 pub mod event;
 mod gauges;
+mod named;
+mod names;
 mod notify;
 mod page;
 pub mod plane;
@@ -40,4 +44,5 @@ mod watchdog;
 mod weights;
 
 pub use event::Refused;
+pub use names::names_of;
 pub use plane::{End, Plane, first};

@@ -16,6 +16,7 @@ use crate::{
         admin::AdminSocket,
         certificates::Certificates,
         event::{Line, Moment, Refused},
+        names,
         prepare::{self, Held, Opened, Ready},
         running::Running,
         signals::Early,
@@ -61,8 +62,8 @@ pub enum End {
 /// here on.
 ///
 /// # Errors
-/// Every reason at once; nothing stays open.
-pub fn first(
+/// Every reason at once; nothing stays open. A name that does not resolve is none.
+pub async fn first(
     file: &Path,
     inherited: Vec<(SocketAddr, std::net::TcpListener)>,
 ) -> Result<Plane, Refused> {
@@ -86,14 +87,17 @@ pub fn first(
     let ready = prepare::open(loaded, &held)?;
     ready.warnings.iter().for_each(Line::log);
     tell_unused(&held, &ready);
-    let Ready { prepared, certificates, page, admin, warnings: _ } = ready;
+    let Ready { mut prepared, certificates, page, admin, warnings: _ } = ready;
     // Nothing is open yet that either could be the same as.
     let (Opened::New(page), Opened::New(admin)) = (page, admin) else {
         unreachable!("at the start every address is new");
     };
     certificates.tell(&prepared.config, &prepared.parts.metrics.control);
     let bell = Arc::new(Bell::default());
-    let state = State::new(prepared, bell.clone(), Moment::now());
+    prepared.answers =
+        names::first(names::held::wanted(&prepared.config), &prepared.config.resolver).await;
+    let (state, lines) = State::new(prepared, bell.clone(), Moment::now());
+    lines.iter().for_each(Line::log);
     held.metrics.control.set_generation(state.snapshot().generation);
     let snapshots = watch::Sender::new(state.snapshot().clone());
     let roll = Roll::new(workers);

@@ -105,7 +105,7 @@ pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
     warnings.extend(secrets.warnings.into_iter().map(Line::Warn));
     let sticky_keys = secrets.sticky_keys;
     let parts = Parts { sockets, spoken, rooms, sticky_keys, access_log, error_pages, metrics };
-    let prepared = Prepared { config, parts, diff };
+    let prepared = Prepared { config, parts, diff, answers: Vec::new() };
     Ok(Ready { prepared, certificates, page, admin, warnings })
 }
 

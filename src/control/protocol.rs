@@ -113,7 +113,51 @@ pub struct PoolStatus {
     /// Requests that wait for a place at a backend.
     #[serde(default)]
     pub waiting: usize,
+    /// Entries of the file that are looked up.
+    #[serde(default)]
+    pub names: Vec<NameStatus>,
     pub backends: Vec<BackendStatus>,
+}
+
+/// A name that leads to backends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NameStatus {
+    /// As written in the file: `app.internal:8080`.
+    pub written: String,
+    /// What is looked up: `app.internal`.
+    pub name: String,
+    pub standing: StandingWord,
+    /// Since when it stands so.
+    pub since: u64,
+    /// How many it leads to.
+    pub addresses: usize,
+    /// When the last good answer came.
+    pub answered: Option<u64>,
+    /// Why the last look-up told nothing.
+    pub trouble: Option<String>,
+    /// An operator took out of use all that it leads to.
+    pub drained: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StandingWord {
+    /// The last look-up was answered.
+    Resolved,
+    /// It was not; the answer before is used.
+    Kept,
+    /// Nothing is known.
+    Unresolved,
+}
+
+impl StandingWord {
+    pub fn word(self) -> &'static str {
+        match self {
+            StandingWord::Resolved => "resolved",
+            StandingWord::Kept => "kept",
+            StandingWord::Unresolved => "unresolved",
+        }
+    }
 }
 
 /// What the backends of a pool say that they run.
@@ -150,6 +194,9 @@ pub enum TlsWord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BackendStatus {
     pub address: SocketAddr,
+    /// Which entry of the file leads to it, where that is a name: `app.internal:8080`.
+    #[serde(default)]
+    pub name: Option<String>,
     pub verdict: VerdictWord,
     /// Since when the verdict holds.
     pub since: u64,

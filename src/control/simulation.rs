@@ -1,6 +1,8 @@
 //! A seeded model test of `State::apply`: random configurations, verdicts, drains and refusals, and
 //! after each step what must hold whatever happened.
 
+mod naming;
+
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
@@ -17,6 +19,7 @@ use crate::{
         event::{Event, Moment, Prepared},
         protocol::VerdictWord,
         rooms,
+        simulation::naming::{Left, NAMES, Naming},
         state::State,
     },
     http::error_pages::Pages,
@@ -62,6 +65,7 @@ struct Simulation {
     drained: HashSet<Key>,
     /// What an operator has said of a weight, and what the file said then.
     ordered: HashMap<Key, (u32, u32)>,
+    naming: Naming,
     /// What each address runs, whoever asks.
     runs: HashMap<Key, &'static str>,
     /// What each last told the state, where it was asked for its release.
@@ -94,7 +98,7 @@ impl Simulation {
         let first = prepared(&mut random, &sockets, &metrics, None);
         let start = Instant::now();
         let now = Moment { steady: start, wall: SystemTime::UNIX_EPOCH };
-        let state = State::new(first, Arc::default(), now);
+        let (state, _) = State::new(first, Arc::default(), now);
         assert_eq!(state.snapshot().generation, 1);
         Simulation {
             random,
@@ -103,6 +107,7 @@ impl Simulation {
             state,
             drained: HashSet::new(),
             ordered: HashMap::new(),
+            naming: Naming::default(),
             runs: HashMap::new(),
             said: HashMap::new(),
             backends: HashMap::new(),
@@ -136,16 +141,27 @@ impl Simulation {
         {
             self.drained.insert(key.clone());
         }
-        if let Event::Enable(key) = &event {
-            self.drained.remove(key);
+        let config = self.state.config().clone();
+        let mut led_elsewhere = false;
+        match &event {
+            Event::Enable(key) => {
+                self.drained.remove(key);
+                self.naming.enabled(key);
+            }
+            Event::DrainNamed(named) => self.naming.drain(named, &mut self.drained, &config),
+            Event::EnableNamed(named) => self.naming.enable(named, &mut self.drained, &config),
+            Event::LookedUp { name, answer } => {
+                led_elsewhere = self.naming.take(name, answer, &config, self.elapsed);
+            }
+            _ => {}
         }
         if let Event::Weigh { key, weight } = &event
             && before.standings.contains_key(key)
         {
             let config = self.state.config();
             let pool = config.pools.iter().find(|pool| pool.name == key.pool).unwrap();
-            let backend = pool.backends.iter().find(|it| it.address == key.address).unwrap();
-            self.ordered.insert(key.clone(), (*weight, backend.weight));
+            let (file, ..) = self.naming.listed(pool)[&key.address];
+            self.ordered.insert(key.clone(), (*weight, file));
         }
         let status = self.state.status();
         let applied = self.state.apply(event, self.now());
@@ -160,6 +176,7 @@ impl Simulation {
                 self.check_publication(&before, applied.snapshot.as_ref());
                 self.check_snapshot();
                 self.check_change(&before, &expected);
+                assert!(!led_elsewhere || applied.snapshot.is_some(), "it is published");
                 let gone = Arc::downgrade(&before.snapshot);
                 drop((before, applied));
                 self.check_memory(&gone);
@@ -190,10 +207,13 @@ impl Simulation {
                 self.serve(&key);
                 Event::Failures
             }
-            700..800 => Event::RetryDue,
-            800..870 => Event::Drain(self.some_key()),
-            870..900 => Event::Weigh { key: self.some_key(), weight: self.random.u32(..4) },
-            900..996 => Event::Enable(self.some_key()),
+            700..750 => Event::RetryDue,
+            750..850 => Naming::some_answer(&mut self.random),
+            850..910 => Event::Drain(self.some_key()),
+            910..930 => Event::Weigh { key: self.some_key(), weight: self.random.u32(..4) },
+            930..980 => Event::Enable(self.some_key()),
+            980..986 => Event::DrainNamed(Naming::some_named(&mut self.random, &POOLS)),
+            986..996 => Event::EnableNamed(Naming::some_named(&mut self.random, &POOLS)),
             996 => Event::Terminate,
             997 => Event::DeadlinePassed,
             _ => Event::Certificates(Spoken::default()),
@@ -243,7 +263,9 @@ impl Simulation {
     /// Often one that exists.
     fn some_key(&mut self) -> Key {
         let pool = POOLS[self.random.usize(..POOLS.len())];
-        Key { pool: pool.into(), address: address(self.random.u16(..6)) }
+        let ip = if self.random.bool() { 0 } else { self.random.u8(..3) };
+        let port = 8000 + self.random.u16(..6);
+        Key { pool: pool.into(), address: SocketAddr::new(naming::ip(ip), port) }
     }
 
     /// Published only when something changed, and then under the next number.
@@ -269,25 +291,31 @@ impl Simulation {
         assert_eq!(snapshot.pools.len(), config.pools.len());
         let status = self.state.status();
         let mut backends = HashMap::new();
+        self.naming.settle(&config);
         for ((pool, wanted), told) in snapshot.pools.iter().zip(&config.pools).zip(&status.pools) {
             assert_eq!(*pool.config, *wanted);
             check_candidates(pool);
             check_preferred(pool, None);
             check_pins(pool);
             check_bound(pool);
-            assert_eq!(pool.members.len(), wanted.backends.len());
-            for ((member, backend), told) in
-                pool.members.iter().zip(&wanted.backends).zip(&told.backends)
-            {
-                let key = Key { pool: wanted.name.clone(), address: backend.address };
-                assert_eq!(*member.backend.key(), key);
-                assert_eq!(member.backup, backend.backup);
-                if self.ordered.get(&key).is_some_and(|(_, file)| *file != backend.weight) {
+            let mut listed = self.naming.listed(wanted);
+            for (member, told) in pool.members.iter().zip(&told.backends) {
+                let key = member.backend.key().clone();
+                let found = listed.remove(&key.address);
+                let (file, backup, most) = found.unwrap_or_else(|| panic!("{key} is too much"));
+                assert_eq!((member.backup, member.max_requests), (backup, most), "{key}");
+                if !self.backends.contains_key(&key) {
+                    let left = self.naming.come(&key, &config);
+                    if left.drained {
+                        self.drained.insert(key.clone());
+                    }
+                    self.ordered.extend(left.ordered.map(|it| (key.clone(), it)));
+                }
+                if self.ordered.get(&key).is_some_and(|(_, then)| *then != file) {
                     self.ordered.remove(&key);
                 }
-                let weight = self.ordered.get(&key).map_or(backend.weight, |(weight, _)| *weight);
+                let weight = self.ordered.get(&key).map_or(file, |(weight, _)| *weight);
                 assert_eq!((member.weight, told.weight), (weight, weight), "{key}");
-                assert_eq!(member.max_requests, backend.max_requests);
                 assert_eq!(word(member.verdict), told.verdict, "{key}: book and snapshot");
                 let drained = self.drained.contains(&key);
                 assert_eq!(member.verdict == Verdict::Draining, drained, "{key}");
@@ -297,8 +325,14 @@ impl Simulation {
                 }
                 backends.insert(key, member.backend.clone());
             }
+            assert!(listed.is_empty(), "{listed:?} are missing");
         }
         // What has left the configuration is forgotten, an operator's word too.
+        for key in self.backends.keys().filter(|key| !backends.contains_key(key)) {
+            let ordered = self.ordered.get(key).copied();
+            self.naming.leave(key, Left { drained: self.drained.contains(key), ordered });
+        }
+        self.naming.forget(&config);
         self.drained.retain(|key| backends.contains_key(key));
         self.ordered.retain(|key, _| backends.contains_key(key));
         self.said.retain(|key, _| backends.contains_key(key));
@@ -337,7 +371,7 @@ impl Simulation {
                 continue;
             };
             // That another's turn may turn a breaker is meant.
-            let same_weight = held.weight == standing.weight;
+            let same_weight = held.weight == standing.weight || expected.may_weigh;
             if same_weight
                 && (held.verdict, &held.deployed) == (standing.verdict, &standing.deployed)
             {
@@ -374,6 +408,8 @@ struct Expected {
     /// Also when no verdict turned.
     may_publish_alone: bool,
     retried: bool,
+    /// What several entries lead to weighs less without one of them.
+    may_weigh: bool,
 }
 
 impl Expected {
@@ -385,6 +421,7 @@ impl Expected {
             only_down: false,
             may_publish_alone: false,
             retried: false,
+            may_weigh: false,
         };
         match event {
             Event::Reload(_) => {
@@ -399,6 +436,20 @@ impl Expected {
             Event::RetryDue => Expected { retried: true, ..quiet },
             Event::Drain(key) | Event::Enable(key) | Event::Weigh { key, weight: _ } => {
                 Expected { refused: !known(key), key: Some(key.clone()), ..quiet }
+            }
+            Event::LookedUp { .. } => {
+                let nobody = Key { pool: "nobody".into(), address: address(0) };
+                let may_publish_alone = true;
+                Expected { key: Some(nobody), may_publish_alone, may_weigh: true, ..quiet }
+            }
+            Event::DrainNamed(named) | Event::EnableNamed(named) => {
+                let pools = &state.config().pools;
+                let has = |pool: &config::Pool| {
+                    let mut backends = pool.backends.iter();
+                    backends.any(|backend| backend.address.to_string() == named.written)
+                };
+                let known = pools.iter().any(|pool| pool.name == named.pool && has(pool));
+                Expected { refused: !known, ..quiet }
             }
             Event::Certificates(_) => quiet,
             Event::Terminate | Event::DeadlinePassed => {
@@ -587,7 +638,7 @@ fn prepared(
         error_pages: Pages::default(),
         metrics: metrics.clone(),
     };
-    Prepared { config: Arc::new(config), parts, diff: Vec::new() }
+    Prepared { config: Arc::new(config), parts, diff: Vec::new(), answers: Vec::new() }
 }
 
 fn config_text(random: &mut Rng, sockets: &[Arc<Sockets>]) -> String {
@@ -607,11 +658,14 @@ fn config_text(random: &mut Rng, sockets: &[Arc<Sockets>]) -> String {
 fn pool_text(random: &mut Rng) -> String {
     let count = random.usize(1..=4);
     let backends: Vec<String> = random
-        .choose_multiple(0..6, count)
+        .choose_multiple(0..8, count)
         .into_iter()
-        .map(|number| {
+        .map(|number: u16| {
             let (weight, backup) = (random.u32(1..4), random.u8(..4) == 0);
-            let address = address(number);
+            let address = match number.checked_sub(6) {
+                None => address(number).to_string(),
+                Some(name) => format!("{}:{}", NAMES[usize::from(name)], 8000 + random.u16(..2)),
+            };
             format!("{{ address = \"{address}\", weight = {weight}, backup = {backup} }}")
         })
         .collect();

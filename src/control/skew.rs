@@ -129,6 +129,7 @@ mod tests {
             let deployed = Deployed { release: release.parse().unwrap(), at: None };
             Member {
                 backend: Backend::new(key, Arc::default(), counted),
+                name: None,
                 weight: 1,
                 ramp: None,
                 max_requests: None,

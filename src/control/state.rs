@@ -12,6 +12,11 @@ use crate::{
     control::{
         book::{Arrival, Entry, in_flight_words},
         event::{Applied, Event, Line, Moment, Prepared, Refused},
+        named::Orders,
+        names::{
+            held::Names,
+            listed::{Listed, listed},
+        },
         plight::Plight,
         runs::{Heard, Runs},
         skew::{self, Census},
@@ -37,6 +42,10 @@ pub struct State {
     pub(super) snapshot: Arc<Snapshot>,
     /// Since when a pool has run more than one release, by its name.
     pub(super) skewed: BTreeMap<Arc<str>, SystemTime>,
+    pub(super) names: Names,
+    pub(super) orders: Orders,
+    /// Of each pool, by its name: the very same as in the snapshots and the book.
+    settings: BTreeMap<Arc<str>, Arc<config::Pool>>,
     pub(super) started: SystemTime,
     /// Fixed for the life of the process, whatever a reload says.
     pub(super) workers: usize,
@@ -44,9 +53,9 @@ pub struct State {
 }
 
 impl State {
-    /// Generation 1.
-    pub fn new(prepared: Prepared, bell: Arc<Bell>, now: Moment) -> State {
-        let Prepared { config, parts, diff: _ } = prepared;
+    /// Generation 1, and what is to be said of it.
+    pub fn new(prepared: Prepared, bell: Arc<Bell>, now: Moment) -> (State, Vec<Line>) {
+        let Prepared { config, parts, diff: _, answers } = prepared;
         let unpublished = snapshot::build(0, &config, &parts, Vec::new(), Phase::Serving);
         let mut state = State {
             workers: config.workers,
@@ -56,12 +65,16 @@ impl State {
             phase: Phase::Serving,
             snapshot: Arc::new(unpublished),
             skewed: BTreeMap::new(),
+            names: Names::default(),
+            orders: Orders::default(),
+            settings: BTreeMap::new(),
             started: now.wall,
             bell,
         };
+        let lines = state.settle_names(answers, now);
         state.enter_backends(Arrival::AtStart, now);
         state.rebuild();
-        state
+        (state, lines)
     }
 
     /// What is published.
@@ -99,6 +112,9 @@ impl State {
             Event::Drain(key) => self.ordered(&key, now, |entry| entry.drain(now)),
             Event::Weigh { key, weight } => self.weigh(&key, weight, now),
             Event::Enable(key) => self.ordered(&key, now, |entry| entry.enable(now)),
+            Event::LookedUp { name, answer } => Ok(self.looked_up(&name, answer, now)),
+            Event::DrainNamed(named) => self.drain_named(named, now),
+            Event::EnableNamed(named) => self.enable_named(&named, now),
             Event::Certificates(renewed) => self.certificates(renewed),
             Event::Terminate => Ok(self.enter(Phase::Draining)),
             Event::DeadlinePassed => Ok(self.enter(Phase::Closing)),
@@ -129,7 +145,7 @@ impl State {
 
     fn reload(&mut self, prepared: Prepared, now: Moment) -> Result<Applied, Refused> {
         self.may_reload()?;
-        let Prepared { config, parts, diff } = prepared;
+        let Prepared { config, parts, diff, answers } = prepared;
         let mut lines: Vec<Line> =
             diff.iter().map(|change| Line::Info(self.told(change))).collect();
         if lines.is_empty() {
@@ -143,6 +159,7 @@ impl State {
         }
         self.config = config;
         self.parts = parts;
+        lines.extend(self.settle_names(answers, now));
         lines.extend(self.enter_backends(Arrival::ByReload, now));
         lines.extend(self.look_at_breakers(now).lines);
         let before = self.snapshot.clone();
@@ -160,13 +177,14 @@ impl State {
     }
 
     /// Brings the book in line with the configuration: equal key, same backend.
-    fn enter_backends(&mut self, arrival: Arrival, now: Moment) -> Vec<Line> {
+    pub(super) fn enter_backends(&mut self, arrival: Arrival, now: Moment) -> Vec<Line> {
         let mut lines = Vec::new();
         let mut before = std::mem::take(&mut self.book);
-        for pool in &self.config.pools {
-            let pool = self.pool_settings(pool);
-            for backend in &pool.backends {
-                let key = Key { pool: pool.name.clone(), address: backend.address };
+        let settings = self.config.pools.iter().map(|pool| self.pool_settings(pool));
+        let settings: Vec<Arc<config::Pool>> = settings.collect();
+        for pool in &settings {
+            for Listed { address, weight, .. } in listed(pool, &self.names) {
+                let key = Key { pool: pool.name.clone(), address };
                 let mut entry = match before.remove(&key) {
                     Some(mut held) => {
                         held.settle(pool.clone(), now);
@@ -177,13 +195,17 @@ impl State {
                         if self.releases_were_read(&pool.name) {
                             entry.runs = Runs::of_one_that_joins();
                         }
+                        self.orders.meet(&key, &mut entry);
                         entry
                     }
                 };
-                lines.extend(entry.settle_weight(backend.weight));
+                lines.extend(entry.settle_weight(weight));
                 self.book.insert(key, entry);
             }
         }
+        self.orders.remember(before, &self.config);
+        let named = |pool: Arc<config::Pool>| (pool.name.clone(), pool);
+        self.settings = settings.into_iter().map(named).collect();
         lines
     }
 
@@ -287,7 +309,7 @@ impl State {
 
     /// What came of an event at one backend or several may turn breakers: those of its pool's others
     /// as well.
-    fn settled(&mut self, turned: bool, mut lines: Vec<Line>, now: Moment) -> Applied {
+    pub(super) fn settled(&mut self, turned: bool, mut lines: Vec<Line>, now: Moment) -> Applied {
         let looked = self.look_at_breakers(now);
         lines.extend(looked.lines);
         self.published_if(turned || looked.turned, lines)
@@ -352,15 +374,16 @@ impl State {
     /// The pool as it stands now; the very same one where nothing of it changed, so that workers
     /// see at a glance what to leave alone.
     fn pool(&self, wanted: &config::Pool) -> Arc<Pool> {
-        let settings = self.pool_settings_of(wanted);
-        let members: Vec<Member> =
-            wanted.backends.iter().map(|it| self.member(wanted, it)).collect();
+        let settings = self.settings[&wanted.name].clone();
+        let listed = listed(wanted, &self.names);
+        let members: Vec<Member> = listed.iter().map(|it| self.member(wanted, it)).collect();
         let tls = self.parts.spoken.pools.get(&wanted.name);
         let keys = self.parts.sticky_keys.get(&wanted.name);
         let held = self.snapshot.pools.iter().find(|pool| pool.config.name == wanted.name);
         if let Some(held) = held
             && Arc::ptr_eq(&held.config, &settings)
             && held.speaks(tls)
+            && held.members.len() == members.len()
             && held.members.iter().zip(&members).all(|(held, now)| same(held, now))
             && held.signs_with(keys)
         {
@@ -372,10 +395,11 @@ impl State {
         Arc::new(pool.succeeding(held.map(|held| &**held)))
     }
 
-    fn member(&self, pool: &config::Pool, backend: &config::Backend) -> Member {
+    fn member(&self, pool: &config::Pool, backend: &Listed) -> Member {
         let entry = &self.book[&Key { pool: pool.name.clone(), address: backend.address }];
         Member {
             backend: entry.backend.clone(),
+            name: backend.name(),
             weight: entry.weights.effective(),
             ramp: entry.ramp(),
             backup: backend.backup,
@@ -384,12 +408,6 @@ impl State {
             breaker: entry.breaker.as_ref().map(|breaker| breaker.position().clone()),
             deployed: entry.runs.deployed().cloned(),
         }
-    }
-
-    /// Settings as the book holds them. A pool has at least one backend.
-    fn pool_settings_of(&self, pool: &config::Pool) -> Arc<config::Pool> {
-        let first = pool.backends[0].address;
-        self.book[&Key { pool: pool.name.clone(), address: first }].pool.clone()
     }
 
     /// What an operator calls a backend: `POOL/ADDRESS`. It need not exist.
@@ -408,7 +426,8 @@ impl State {
             let pools = some_of(self.config.pools.iter().map(|pool| pool.name.to_string()));
             return format!("there is no pool {}; expected one of {pools}", key.pool);
         };
-        let backends = some_of(pool.backends.iter().map(|backend| backend.address.to_string()));
+        let known = self.book.keys().filter(|known| known.pool == key.pool);
+        let backends = some_of(known.map(|known| known.address.to_string()));
         format!("pool {} has no backend {}; expected one of {backends}", pool.name, key.address)
     }
 }
@@ -425,10 +444,14 @@ fn some_of(names: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// Of one pool's settings: backup and limits are equal then.
+/// Of one pool's settings, which are not all: a name's servers may stand otherwise in one answer and
+/// the next.
 fn same(held: &Member, now: &Member) -> bool {
     let standing = held.verdict == now.verdict
         && (held.weight, held.ramp) == (now.weight, now.ramp)
         && held.deployed == now.deployed;
-    Arc::ptr_eq(&held.backend, &now.backend) && standing && held.breaker == now.breaker
+    let place = |it: &Member| (it.backup, it.max_requests);
+    let listed = held.name == now.name && place(held) == place(now);
+    let same = Arc::ptr_eq(&held.backend, &now.backend) && held.breaker == now.breaker;
+    same && standing && listed
 }

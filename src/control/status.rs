@@ -5,9 +5,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::{
     config::{self, Trust, Words},
     control::{
+        event::Named,
+        names::{
+            held::Standing,
+            listed::{Listed, listed},
+        },
         protocol::{
-            AskedWord, BackendStatus, BreakerStatus, ListenerStatus, PhaseWord, PoolStatus,
-            ReleaseStatus, ReleasesStatus, Status, TlsWord, VerdictWord,
+            AskedWord, BackendStatus, BreakerStatus, ListenerStatus, NameStatus, PhaseWord,
+            PoolStatus, ReleaseStatus, ReleasesStatus, StandingWord, Status, TlsWord, VerdictWord,
         },
         skew::Census,
         state::State,
@@ -44,13 +49,15 @@ impl State {
     }
 
     fn pool_status(&self, pool: &config::Pool) -> PoolStatus {
-        let backends = pool.backends.iter().map(|backend| self.backend_status(pool, backend));
+        let backends = listed(pool, &self.names);
+        let backends = backends.iter().map(|backend| self.backend_status(pool, backend));
         PoolStatus {
             name: pool.name.to_string(),
             balance: pool.balance.word().to_owned(),
             releases: self.releases_status(pool),
             waiting: self.waiting(&pool.name),
             tls: tls_word(pool.tls.as_ref()),
+            names: self.names_status(pool),
             backends: backends.collect(),
         }
     }
@@ -79,10 +86,30 @@ impl State {
         served.map_or(0, |pool| pool.queue.length())
     }
 
-    fn backend_status(&self, pool: &config::Pool, backend: &config::Backend) -> BackendStatus {
+    fn names_status(&self, pool: &config::Pool) -> Vec<NameStatus> {
+        let status = |backend: &config::Backend| {
+            let name = backend.address.name()?;
+            let held = self.names.get(&name)?;
+            let named = Named { pool: pool.name.clone(), written: backend.address.to_string() };
+            Some(NameStatus {
+                name: name.to_string(),
+                standing: standing_word(held.standing),
+                since: unix_seconds(held.since),
+                addresses: held.addresses(),
+                answered: held.answered.map(unix_seconds),
+                trouble: held.trouble.as_ref().map(ToString::to_string),
+                drained: self.orders.drains(&named),
+                written: named.written,
+            })
+        };
+        pool.backends.iter().filter_map(status).collect()
+    }
+
+    fn backend_status(&self, pool: &config::Pool, backend: &Listed) -> BackendStatus {
         let entry = &self.book[&Key { pool: pool.name.clone(), address: backend.address }];
         BackendStatus {
             address: backend.address,
+            name: backend.from.name().map(|_| backend.from.to_string()),
             verdict: verdict_word(entry.verdict()),
             since: unix_seconds(entry.since),
             weight: entry.weights.effective(),
@@ -140,6 +167,14 @@ fn tls_word(tls: Option<&config::PoolTls>) -> TlsWord {
         None => TlsWord::None,
         Some(Trust::Anyone) => TlsWord::Unverified,
         Some(Trust::System | Trust::Authorities(_)) => TlsWord::Verified,
+    }
+}
+
+fn standing_word(standing: Standing) -> StandingWord {
+    match standing {
+        Standing::Resolved => StandingWord::Resolved,
+        Standing::Kept => StandingWord::Kept,
+        Standing::Unresolved => StandingWord::Unresolved,
     }
 }
 

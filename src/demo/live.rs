@@ -148,6 +148,7 @@ mod tests {
     fn status(verdicts: [VerdictWord; 2]) -> Status {
         let backend = |(index, verdict): (u16, VerdictWord)| BackendStatus {
             address: ([127, 0, 0, 1], 9101 + index).into(),
+            name: None,
             verdict,
             since: 0,
             weight: 1,
@@ -174,6 +175,7 @@ mod tests {
                 balance: "round-robin".to_owned(),
                 releases: None,
                 tls: TlsWord::None,
+                names: Vec::new(),
                 backends: (0..).zip(verdicts).map(backend).collect(),
             }],
             last_reload: None,

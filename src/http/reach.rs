@@ -37,16 +37,18 @@ pub async fn open(pool: &LocalPool, index: usize, local: &Local) -> Result<Upstr
 }
 
 async fn open_h1(pool: &LocalPool, index: usize, local: &Local) -> Result<Upstream, DialError> {
-    let backend = &pool.member(index).backend;
-    let how = Dial::new(&pool.pool, backend, Alpn::Http1, local.slot);
+    let member = pool.member(index);
+    let backend = &member.backend;
+    let how = Dial::new(&pool.pool, member, Alpn::Http1, local.slot);
     let stream = dial(&how).await?;
     backend.metrics().connection_opened(local.slot);
     Ok(Upstream::H1(h1::upstream::Upstream::new(stream, false, &local.buffers)))
 }
 
 async fn open_h2(pool: &LocalPool, index: usize, local: &Local) -> Result<Upstream, DialError> {
-    let backend = &pool.member(index).backend;
-    let how = Dial::new(&pool.pool, backend, Alpn::Http2, local.slot);
+    let member = pool.member(index);
+    let backend = &member.backend;
+    let how = Dial::new(&pool.pool, member, Alpn::Http2, local.slot);
     let lease = pool.multiplexed(index).lease(&how).await?;
     match lease.is_reused() {
         true => backend.metrics().connection_reused(local.slot),

@@ -10,13 +10,18 @@ use crate::{
         tls::{Alpn, Cause, ClientTls, HandshakeError},
     },
     observe::metrics::BackendHandshake,
-    pool::{backend::Backend, members::Pool},
+    pool::{
+        backend::Backend,
+        members::{Member, Pool},
+    },
 };
 
 /// What a connection to a backend shall be.
 #[derive(Clone, Copy)]
 pub struct Dial<'a> {
     pub backend: &'a Backend,
+    /// The name that the server goes by; `None`: it has none but its address.
+    pub name: Option<&'a str>,
     /// A probe may ask at another port than the one that serves.
     pub address: SocketAddr,
     /// `None`: plain.
@@ -38,8 +43,10 @@ pub enum DialError {
 
 impl<'a> Dial<'a> {
     /// To where the backend serves.
-    pub fn new(pool: &'a Pool, backend: &'a Backend, alpn: Alpn, metrics_slot: usize) -> Dial<'a> {
-        Dial { backend, address: backend.address(), tls: pool.tls.as_deref(), alpn, metrics_slot }
+    pub fn new(pool: &'a Pool, member: &'a Member, alpn: Alpn, metrics_slot: usize) -> Dial<'a> {
+        let (backend, name) = (&*member.backend, member.name.as_deref());
+        let tls = pool.tls.as_deref();
+        Dial { backend, name, address: backend.address(), tls, alpn, metrics_slot }
     }
 }
 
@@ -57,7 +64,7 @@ pub async fn dial(how: &Dial<'_>) -> Result<Stream, DialError> {
 }
 
 async fn shake_hands(how: &Dial<'_>, tls: &ClientTls, tcp: TcpStream) -> Result<Stream, DialError> {
-    let connected = tls.connect(tcp, how.backend.address(), how.alpn).await;
+    let connected = tls.connect(tcp, how.backend.address(), how.name, how.alpn).await;
     let connected = connected.and_then(|stream| speaking(how.alpn, stream));
     let ended = match &connected {
         Ok(stream) if stream.is_resumed() => BackendHandshake::Resumed,
@@ -108,8 +115,14 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let metrics = Metrics::new(1).backend("app", "127.0.0.1:80");
         let backend = Backend::new(Key { pool: "app".into(), address }, Arc::default(), metrics);
-        let how =
-            Dial { backend: &backend, address, tls: None, alpn: Alpn::Silent, metrics_slot: 0 };
+        let how = Dial {
+            backend: &backend,
+            name: None,
+            address,
+            tls: None,
+            alpn: Alpn::Silent,
+            metrics_slot: 0,
+        };
         let stream = dial(&how).await.expect("a connection");
         assert!(stream.tcp().nodelay().expect("an option"));
         drop(listener);

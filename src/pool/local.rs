@@ -115,6 +115,11 @@ impl LocalPool {
     /// What `next` may take over.
     fn kept(&self, next: &Pool) -> HashMap<Key, Kept> {
         let memory = self.memory.borrow();
+        // TLS found out who is there by that name.
+        let named = next.members.iter().filter(|_| next.tls.is_some());
+        let names: HashMap<&Key, _> = named.map(|it| (it.backend.key(), &it.name)).collect();
+        let renamed =
+            |it: &Member| names.get(it.backend.key()).is_some_and(|name| **name != it.name);
         let members = self.pool.members.iter().enumerate();
         let kept = members.map(|(index, member)| {
             let credit = memory.credits[index];
@@ -126,7 +131,7 @@ impl LocalPool {
                 idle: self.idle[index].clone(),
                 multiplexed: self.multiplexed[index].clone(),
             };
-            if !self.pool.speaks(next.tls.as_ref()) {
+            if !self.pool.speaks(next.tls.as_ref()) || renamed(member) {
                 std::mem::take(&mut kept.idle).retire();
                 std::mem::take(&mut kept.multiplexed).retire();
             }

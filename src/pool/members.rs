@@ -52,6 +52,8 @@ pub struct Pool {
 #[derive(Clone)]
 pub struct Member {
     pub backend: Arc<Backend>,
+    /// The name that the server goes by: what the file looks it up by.
+    pub name: Option<Arc<str>>,
     /// 0: no new clients; those that a cookie keeps there stay.
     pub weight: u32,
     /// While it comes up slowly.
@@ -337,9 +339,9 @@ mod tests {
         let metrics = crate::observe::metrics::Metrics::new(1).backend("app", "127.0.0.1:80");
         let backend = Backend::new(key, Arc::default(), metrics);
         let deployed = release.parse().ok().map(|release| Deployed { release, at: None });
-        let (weight, max_requests, breaker) = (1, None, None);
+        let (name, weight, max_requests, breaker) = (None, 1, None, None);
         let ramp = None;
-        Member { backend, weight, ramp, backup, max_requests, verdict, breaker, deployed }
+        Member { backend, name, weight, ramp, backup, max_requests, verdict, breaker, deployed }
     }
 
     fn prefers(release: Option<&str>) -> Preference {

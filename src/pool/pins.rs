@@ -99,6 +99,7 @@ mod tests {
             let key = Key { pool: "app".into(), address: ([127, 0, 0, 1], 80).into() };
             Member {
                 backend: Backend::new(key, Arc::default(), metrics.backend("app", "127.0.0.1:80")),
+                name: None,
                 weight: 1,
                 backup,
                 max_requests: None,

@@ -224,6 +224,7 @@ mod tests {
         let release = release.map(|name| Deployed { release: name.parse().unwrap(), at: None });
         Member {
             backend: Backend::new(key, Arc::default(), metrics),
+            name: None,
             weight: 1,
             ramp: None,
             backup: false,

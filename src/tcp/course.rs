@@ -84,8 +84,9 @@ impl Course {
         client: &mut Client,
         record: &mut Record,
     ) -> Result<Stream, Reason> {
-        let backend: &Arc<Backend> = &self.pool.member(index).backend;
-        let how = Dial::new(&self.pool.pool, backend, Alpn::Silent, self.slot);
+        let member = self.pool.member(index);
+        let backend: &Arc<Backend> = &member.backend;
+        let how = Dial::new(&self.pool.pool, member, Alpn::Silent, self.slot);
         let begun = Instant::now();
         let deadline = begun + self.pool.pool.config.timeouts.connect;
         let connected = client.unless_broken(deadline, dial(&how)).await;

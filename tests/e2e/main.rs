@@ -13,6 +13,7 @@ mod health;
 mod hedge;
 mod http2;
 mod limits;
+mod names;
 mod queue;
 mod refusals;
 mod releases;

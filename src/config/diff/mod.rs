@@ -2,6 +2,7 @@
 
 mod listener;
 mod pool;
+mod resolver;
 mod route;
 
 use std::{
@@ -32,8 +33,17 @@ pub struct Change {
 /// One line a change, in the order of the file's tables; empty where both mean the same.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     // Taken apart by name, here and below, so that a new field can't be forgotten.
-    let Config { workers, drain_timeout, listeners, routes, pools, access_log, metrics, admin } =
-        old;
+    let Config {
+        workers,
+        drain_timeout,
+        listeners,
+        routes,
+        pools,
+        resolver: old_resolver,
+        access_log,
+        metrics,
+        admin,
+    } = old;
     let mut changes = Changes { closing: closing(old, new), ..Changes::default() };
     if *workers != new.workers {
         changes.line(format!("workers {workers} -> {}", new.workers));
@@ -56,6 +66,8 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         changes.about(format!("pool {}: ", old.name));
         pool::compare(&mut changes, old, new);
     }
+    changes.about("resolver: ".to_owned());
+    resolver::compare(&mut changes, old_resolver, &new.resolver);
     changes.about(String::new());
     log(&mut changes, access_log.as_ref(), new.access_log.as_ref());
     let bind = |metrics: &super::model::Metrics| metrics.bind.to_string();

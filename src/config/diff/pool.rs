@@ -46,7 +46,8 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
     let slow_start = |over: Option<std::time::Duration>| or_none(over.map(duration_text));
     changes.value("slow_start", slow_start(*old_slow_start), slow_start(new.slow_start));
     sticky(changes, old_sticky.as_ref(), new.sticky.as_ref());
-    for (old, new) in changes.by_key("", backends, &new.backends, |backend| backend.address) {
+    for (old, new) in changes.by_key("", backends, &new.backends, |backend| backend.address.clone())
+    {
         let Backend { address, weight, backup, max_requests } = old;
         changes.value(&format!("{address} weight"), weight, new.weight);
         changes.value(&format!("{address} backup"), backup, new.backup);

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -94,7 +93,7 @@ async fn http(
     mut stream: Stream,
     bytes: &mut Vec<u8>,
 ) -> Result<Asked, String> {
-    let request = request(probe, how.backend.address());
+    let request = request(probe, how);
     stream.write_all(request.as_bytes()).await.map_err(|error| words(&error))?;
     stream.flush().await.map_err(|error| words(&error))?;
     bytes.reserve(4096);
@@ -114,8 +113,8 @@ async fn http(
     }
 }
 
-fn request(probe: &HttpProbe, address: SocketAddr) -> String {
-    let (method, path, host) = (method(probe), &probe.path, authority(probe, address));
+fn request(probe: &HttpProbe, how: &Dial<'_>) -> String {
+    let (method, path, host) = (method(probe), &probe.path, authority(probe, how));
     format!(
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\n\
          Accept: */*\r\nConnection: close\r\n\r\n"
@@ -127,8 +126,13 @@ pub(super) fn method(probe: &HttpProbe) -> &'static str {
 }
 
 /// Whom it asks for.
-pub(super) fn authority(probe: &HttpProbe, address: SocketAddr) -> String {
-    probe.host.clone().unwrap_or_else(|| address.to_string())
+pub(super) fn authority(probe: &HttpProbe, how: &Dial<'_>) -> String {
+    let address = how.backend.address();
+    match (&probe.host, how.name) {
+        (Some(host), _) => host.clone(),
+        (None, Some(name)) => format!("{name}:{}", address.port()),
+        (None, None) => address.to_string(),
+    }
 }
 
 /// What people call it, without the number of the error.
@@ -155,6 +159,8 @@ fn took(elapsed: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use std::sync::Arc;
 
     use super::*;
@@ -187,7 +193,7 @@ mod tests {
 
     fn plainly(backend: &Backend) -> Dial<'_> {
         let address = backend.address();
-        Dial { backend, address, tls: None, alpn: Alpn::Http1, metrics_slot: 0 }
+        Dial { backend, name: None, address, tls: None, alpn: Alpn::Http1, metrics_slot: 0 }
     }
 
     fn get(text: Option<&str>) -> ProbeKind {
@@ -246,9 +252,16 @@ mod tests {
     #[test]
     fn the_question_names_its_asker() {
         let ProbeKind::Http(probe) = get(None) else { unreachable!() };
-        let asked = request(&probe, "127.0.0.1:80".parse().unwrap());
+        let backend = backend("127.0.0.1:80".parse().unwrap());
+        let asked = request(&probe, &plainly(&backend));
         assert!(asked.starts_with("GET /healthz HTTP/1.1\r\nHost: app.example\r\n"), "{asked}");
         assert!(asked.contains("\r\nUser-Agent: equipoise-probe/"), "{asked}");
         assert!(asked.ends_with("\r\nConnection: close\r\n\r\n"), "{asked}");
+        let probe = HttpProbe { host: None, ..probe };
+        let named = Dial { name: Some("app.internal"), ..plainly(&backend) };
+        for (how, host) in [(plainly(&backend), "127.0.0.1:80"), (named, "app.internal:80")] {
+            let asked = request(&probe, &how);
+            assert!(asked.contains(&format!("\r\nHost: {host}\r\n")), "{asked}");
+        }
     }
 }

@@ -95,7 +95,7 @@ fn request(probe: &HttpProbe, how: &Dial<'_>) -> Result<Request<()>, String> {
     let scheme = if how.tls.is_some() { "https" } else { "http" };
     let uri = Uri::builder()
         .scheme(scheme)
-        .authority(authority(probe, how.backend.address()))
+        .authority(authority(probe, how))
         .path_and_query(probe.path.as_str())
         .build();
     let request = uri.and_then(|uri| {

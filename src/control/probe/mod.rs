@@ -29,7 +29,7 @@ use crate::{
         backend::{Backend, Key},
         dial::Dial,
         health::ProbeResult,
-        members::Pool,
+        members::{Member, Pool},
     },
 };
 
@@ -62,6 +62,7 @@ pub struct Probes {
 
 struct Running {
     task: u64,
+    name: Option<Arc<str>>,
     health: config::Health,
     protocol: Protocol,
     tls: Option<Arc<ClientTls>>,
@@ -69,8 +70,10 @@ struct Running {
 }
 
 impl Running {
-    fn asks_as(&self, health: &config::Health, pool: &Pool) -> bool {
-        let same = self.health == *health && self.protocol == pool.config.protocol;
+    fn asks_as(&self, health: &config::Health, pool: &Pool, member: &Member) -> bool {
+        let same = self.health == *health
+            && self.name == member.name
+            && self.protocol == pool.config.protocol;
         same && pool.speaks(self.tls.as_ref())
     }
 }
@@ -99,10 +102,14 @@ impl Probes {
             for member in &pool.members {
                 let key = member.backend.key();
                 wanted.insert(key.clone());
-                if self.running.get(key).is_some_and(|running| running.asks_as(health, pool)) {
+                if self
+                    .running
+                    .get(key)
+                    .is_some_and(|running| running.asks_as(health, pool, member))
+                {
                     continue;
                 }
-                self.start(health, pool, &member.backend, SPREAD * started);
+                self.start(health, pool, member, SPREAD * started);
                 started += 1;
             }
         }
@@ -115,16 +122,11 @@ impl Probes {
         (running.task == report.task).then_some((report.key, report.result))
     }
 
-    fn start(
-        &mut self,
-        health: &config::Health,
-        pool: &Pool,
-        backend: &Arc<Backend>,
-        delay: Duration,
-    ) {
+    fn start(&mut self, health: &config::Health, pool: &Pool, member: &Member, delay: Duration) {
         self.next_task += 1;
         let probing = Probing {
-            backend: backend.clone(),
+            backend: member.backend.clone(),
+            name: member.name.clone(),
             health: health.clone(),
             protocol: pool.config.protocol,
             tls: pool.tls.clone(),
@@ -135,15 +137,16 @@ impl Probes {
         };
         let handle = tokio::spawn(probing.run(delay)).abort_handle();
         let (health, tls) = (health.clone(), pool.tls.clone());
-        let protocol = pool.config.protocol;
-        let running = Running { task: self.next_task, health, protocol, tls, handle };
-        self.running.insert(backend.key().clone(), running);
+        let (protocol, name) = (pool.config.protocol, member.name.clone());
+        let running = Running { task: self.next_task, name, health, protocol, tls, handle };
+        self.running.insert(member.backend.key().clone(), running);
     }
 }
 
 /// The probes of one backend.
 struct Probing {
     backend: Arc<Backend>,
+    name: Option<Arc<str>>,
     health: config::Health,
     protocol: Protocol,
     tls: Option<Arc<ClientTls>>,
@@ -186,8 +189,8 @@ impl Probing {
             (Protocol::H2, Some(_)) | (Protocol::Http1, _) => Alpn::Http1,
         };
         let tls = self.tls.as_deref().filter(|_| self.health.tls);
-        let metrics_slot = self.metrics_slot;
-        Dial { backend: &self.backend, address, tls, alpn, metrics_slot }
+        let (name, metrics_slot) = (self.name.as_deref(), self.metrics_slot);
+        Dial { backend: &self.backend, name, address, tls, alpn, metrics_slot }
     }
 
     fn count(&self, result: &ProbeResult) {

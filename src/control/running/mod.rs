@@ -33,6 +33,7 @@ use crate::{
         ask::{Ask, MAX_ASKS},
         certificates::{Certificates, Doubts, LOOK_EVERY, Look},
         event::{Applied, Event, Line, Moment, Refused},
+        names::{LookedUp, Lookups, MAX_LOOKED_UP},
         notify::Notify,
         page,
         plane::{End, Plane},
@@ -68,6 +69,8 @@ pub struct Running {
     doubts: Doubts,
     limits: Limits,
     probes: Probes,
+    lookups: Lookups,
+    looked_up: mpsc::Receiver<LookedUp>,
     reports: mpsc::Receiver<Report>,
     asks: mpsc::Receiver<Ask>,
     /// Given to the tasks of the two addresses.
@@ -110,6 +113,7 @@ enum Wake {
     Signal(Order),
     Ask(Ask),
     Report(Report),
+    LookedUp(LookedUp),
     Bell,
     Done(Result<Done, JoinError>),
     Timer,
@@ -134,6 +138,7 @@ impl Running {
         } = plane;
         let (asking, asks) = mpsc::channel(MAX_ASKS);
         let (reporting, reports) = mpsc::channel(MAX_REPORTS);
+        let (telling, looked_up) = mpsc::channel(MAX_LOOKED_UP);
         let slot = state.parts().metrics.control_slot();
         let notify = Notify::from_environment();
         let now = Instant::now();
@@ -143,6 +148,8 @@ impl Running {
             page: page_listener.map(|listener| serve_page(listener, &asking)),
             admin: (admin, serve_admin(admin_listener, &asking)),
             probes: Probes::new(reporting, slot),
+            lookups: Lookups::new(telling, slot),
+            looked_up,
             limits: Limits::default(),
             doubts: Doubts::default(),
             jobs: JoinSet::new(),
@@ -192,6 +199,7 @@ impl Running {
             order = self.signals.next() => Wake::Signal(order),
             Some(ask) = self.asks.recv() => Wake::Ask(ask),
             Some(report) = self.reports.recv() => Wake::Report(report),
+            Some(report) = self.looked_up.recv() => Wake::LookedUp(report),
             () = self.bell.rung() => Wake::Bell,
             Some(done) = self.jobs.join_next() => Wake::Done(done),
             () = self.roll.at_most(bearable) => Wake::WorkersGone,
@@ -211,12 +219,27 @@ impl Running {
                     self.apply(Event::Probed { key, result });
                 }
             }
+            Wake::LookedUp(report) => self.take_answer(report),
             Wake::Bell => self.apply(Event::Failures),
             Wake::Done(Ok(Done::Prepared(outcome))) => self.reloaded(*outcome),
             Wake::Done(Ok(Done::Looked(config, look))) => self.looked(&config, *look),
             Wake::Done(Err(error)) => self.job_failed(&error),
         }
         ControlFlow::Continue(())
+    }
+
+    /// Probes follow where names lead, and what was counted of backends that left is given back.
+    fn take_answer(&mut self, report: LookedUp) {
+        if !self.lookups.stands(&report) {
+            return;
+        }
+        let LookedUp { name, answer, .. } = report;
+        let before = self.state.snapshot().generation;
+        self.apply(Event::LookedUp { name, answer });
+        if self.state.snapshot().generation != before {
+            self.probes.follow(&self.state.snapshot().pools);
+            self.state.parts().metrics.forget();
+        }
     }
 
     fn signal(&mut self, order: Order) -> ControlFlow<End> {

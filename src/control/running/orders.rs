@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use crate::{
     control::{
         ask::View,
-        event::{Event, Moment},
+        event::{Event, Moment, Refused},
         protocol::{Answer, Request, Status},
         running::Running,
     },
@@ -20,19 +20,28 @@ impl Running {
                 let status = Some(self.status());
                 Answer { status, ..Answer::done(Vec::new()) }
             }
-            Request::Drain { backend } => self.ordered(&backend, Event::Drain),
+            Request::Drain { backend } => match self.state.named(&backend) {
+                Some(named) => self.answered(Ok(Event::DrainNamed(named))),
+                None => self.ordered(&backend, Event::Drain),
+            },
             Request::Weight { backend, weight } => {
                 self.ordered(&backend, |key| Event::Weigh { key, weight })
             }
-            Request::Enable { backend } => self.ordered(&backend, Event::Enable),
+            Request::Enable { backend } => match self.state.named(&backend) {
+                Some(named) => self.answered(Ok(Event::EnableNamed(named))),
+                None => self.ordered(&backend, Event::Enable),
+            },
         };
         // Who asked may have left.
         let _ = answer.send(now);
     }
 
     fn ordered(&mut self, backend: &str, event: impl FnOnce(Key) -> Event) -> Answer {
-        let key = self.state.key(backend);
-        match key.and_then(|key| self.state.apply(event(key), Moment::now())) {
+        self.answered(self.state.key(backend).map(event))
+    }
+
+    fn answered(&mut self, event: Result<Event, Refused>) -> Answer {
+        match event.and_then(|event| self.state.apply(event, Moment::now())) {
             Ok(applied) => Answer::done(self.publish(applied)),
             Err(refused) => Answer::refused(refused.reasons),
         }

@@ -1,19 +1,23 @@
 //! A reload: prepared on the blocking pool, adopted here, answered to whoever asked.
 
-use std::io;
+use std::{collections::BTreeSet, io, panic::resume_unwind};
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::spawn_blocking};
 
-use crate::control::{
-    certificates::Doubts,
-    event::{Event, Line, Moment, Refused},
-    prepare::{self, Held, Opened, Ready},
-    protocol::Answer,
-    reloads::Next,
-    running::{Done, Running, serve_admin, serve_page},
-    status::unix_seconds,
+use crate::{
+    config::Name,
+    control::{
+        certificates::Doubts,
+        event::{Event, Line, Moment, Prepared, Refused},
+        names,
+        prepare::{self, Held, Opened, Ready},
+        protocol::Answer,
+        reloads::Next,
+        running::{Done, Running, serve_admin, serve_page},
+        status::unix_seconds,
+    },
+    snapshot::Phase,
 };
-use crate::snapshot::Phase;
 
 impl Running {
     pub(super) fn reload(&mut self, asker: Option<oneshot::Sender<Answer>>) {
@@ -30,11 +34,20 @@ impl Running {
         }
         self.notify.reloading();
         let (file, held) = (self.file.clone(), self.held());
-        let job = move || {
-            let ready = prepare::load(&file).and_then(|loaded| prepare::open(loaded, &held));
+        let resolved = self.state.resolved_names();
+        let job = async move {
+            let prepare =
+                move || prepare::load(&file).and_then(|loaded| prepare::open(loaded, &held));
+            let mut ready = match spawn_blocking(prepare).await {
+                Ok(ready) => ready,
+                Err(broken) => resume_unwind(broken.into_panic()),
+            };
+            if let Ok(ready) = &mut ready {
+                look_up_new(&mut ready.prepared, &resolved).await;
+            }
             Done::Prepared(Box::new(ready))
         };
-        self.reload_job = Some(self.jobs.spawn_blocking(job).id());
+        self.reload_job = Some(self.jobs.spawn(job).id());
     }
 
     fn held(&self) -> Held {
@@ -108,6 +121,7 @@ impl Running {
         self.certificates.tell(config, &parts.metrics.control);
         self.limits.settle(config, &parts.rooms);
         self.probes.follow(&self.state.snapshot().pools);
+        self.lookups.follow(config, self.state.names(), &parts.metrics);
     }
 
     fn reload_applied(&mut self, words: Vec<String>, now: Moment) -> Answer {
@@ -139,4 +153,12 @@ impl Running {
             Some(refusal) => format!("generation {generation} serves; reload refused: {refusal}"),
         }
     }
+}
+
+/// A pool whose backends are to be found by other names than before must not be without any while
+/// they are looked up.
+async fn look_up_new(prepared: &mut Prepared, resolved: &BTreeSet<Name>) {
+    let mut unknown = names::held::wanted(&prepared.config);
+    unknown.retain(|name| !resolved.contains(name));
+    prepared.answers = names::first(unknown, &prepared.config.resolver).await;
 }

@@ -62,9 +62,10 @@ impl House {
         fs::write(self.file(), text).unwrap();
     }
 
-    fn plane(&self) -> (Plane, Place) {
-        let plane =
-            plane::first(&self.file(), Vec::new()).unwrap_or_else(|refused| panic!("{refused}"));
+    async fn plane(&self) -> (Plane, Place) {
+        let plane = plane::first(&self.file(), Vec::new())
+            .await
+            .unwrap_or_else(|refused| panic!("{refused}"));
         let place = plane.roll().sign_in(0);
         (plane, place)
     }
@@ -110,7 +111,7 @@ async fn until(snapshots: &mut watch::Receiver<Arc<Snapshot>>, verdict: Verdict)
 async fn a_first_probe_makes_it_ready_and_an_operator_drains_and_enables() {
     let house = House::new();
     house.write("");
-    let (plane, _place) = house.plane();
+    let (plane, _place) = house.plane().await;
     let mut snapshots = plane.snapshots();
     assert_eq!(snapshots.borrow().pools[0].members[0].verdict, Verdict::Down);
     let run = tokio::spawn(plane.run());
@@ -135,7 +136,7 @@ async fn a_first_probe_makes_it_ready_and_an_operator_drains_and_enables() {
 async fn a_reload_keeps_verdict_backend_and_sockets_and_a_refused_one_keeps_all() {
     let house = House::new();
     house.write("");
-    let (plane, _place) = house.plane();
+    let (plane, _place) = house.plane().await;
     let mut snapshots = plane.snapshots();
     let run = tokio::spawn(plane.run());
     let before = until(&mut snapshots, Verdict::Up).await;
@@ -165,7 +166,7 @@ async fn a_reload_keeps_verdict_backend_and_sockets_and_a_refused_one_keeps_all(
 async fn a_reload_moves_the_metrics_address() {
     let mut house = House::new();
     house.write("");
-    let (plane, _place) = house.plane();
+    let (plane, _place) = house.plane().await;
     let run = tokio::spawn(plane.run());
     assert!(house.page("/healthz").await.contains("alive"));
     let before = std::mem::replace(&mut house.metrics, free_port());
@@ -181,8 +182,8 @@ async fn a_reload_moves_the_metrics_address() {
 async fn a_second_daemon_is_refused_with_every_reason() {
     let house = House::new();
     house.write("");
-    let (plane, _place) = house.plane();
-    let Err(refused) = plane::first(&house.file(), Vec::new()) else { panic!("both serve") };
+    let (plane, _place) = house.plane().await;
+    let Err(refused) = plane::first(&house.file(), Vec::new()).await else { panic!("both serve") };
     let words = refused.to_string();
     assert_eq!(refused.reasons.len(), 3, "{words}");
     assert!(words.contains("another equipoise answers"), "{words}");
@@ -195,7 +196,7 @@ async fn a_second_daemon_is_refused_with_every_reason() {
 async fn a_drain_ends_when_the_workers_have_left() {
     let house = House::new();
     house.write("");
-    let (plane, place) = house.plane();
+    let (plane, place) = house.plane().await;
     let snapshots = plane.snapshots();
     let mut running = Running::begin(plane).unwrap();
     assert!(running.handle(Wake::Signal(Order::Terminate)).is_continue());
@@ -215,7 +216,7 @@ async fn a_drain_ends_when_the_workers_have_left() {
 async fn a_reload_asked_for_while_it_ends_opens_nothing() {
     let house = House::new();
     house.write("");
-    let (plane, _place) = house.plane();
+    let (plane, _place) = house.plane().await;
     let mut running = Running::begin(plane).unwrap();
     assert!(running.handle(Wake::Signal(Order::Terminate)).is_continue());
     assert!(running.handle(Wake::Signal(Order::Reload)).is_continue());
@@ -227,7 +228,7 @@ async fn a_reload_asked_for_while_it_ends_opens_nothing() {
 async fn a_drain_that_takes_too_long_is_cut() {
     let house = House::new();
     house.write("drain_timeout = \"50ms\"");
-    let (plane, place) = house.plane();
+    let (plane, place) = house.plane().await;
     let mut snapshots = plane.snapshots();
     let mut running = Running::begin(plane).unwrap();
     assert!(running.handle(Wake::Signal(Order::Terminate)).is_continue());
@@ -242,7 +243,7 @@ async fn a_drain_that_takes_too_long_is_cut() {
 async fn a_second_signal_ends_at_once() {
     let house = House::new();
     house.write("");
-    let (plane, _place) = house.plane();
+    let (plane, _place) = house.plane().await;
     let mut running = Running::begin(plane).unwrap();
     assert!(running.handle(Wake::Signal(Order::Terminate)).is_continue());
     let second = running.handle(Wake::Signal(Order::Terminate));
@@ -253,7 +254,7 @@ async fn a_second_signal_ends_at_once() {
 async fn a_worker_that_ends_by_itself_ends_the_process() {
     let house = House::new();
     house.write("");
-    let (plane, place) = house.plane();
+    let (plane, place) = house.plane().await;
     let run = tokio::spawn(plane.run());
     drop(place);
     assert_eq!(timeout(DEADLINE, run).await.unwrap().unwrap().unwrap(), End::WorkerLost);

@@ -60,7 +60,7 @@ impl Alpn {
 /// TLS to the backends of one pool, as long as neither its settings nor its certificates change.
 #[derive(Debug)]
 pub struct ClientTls {
-    /// `None`: each backend's own address.
+    /// `None`: each backend's own name, or where it has none its address.
     name: Option<ServerName<'static>>,
     config: ClientConfig,
     /// One a backend, with its sessions: a ticket that another backend gave opens nothing. It is
@@ -111,9 +111,10 @@ impl ClientTls {
         &self,
         tcp: TcpStream,
         address: SocketAddr,
+        own_name: Option<&str>,
         alpn: Alpn,
     ) -> Result<Stream, HandshakeError> {
-        let name = self.name.clone().unwrap_or_else(|| ServerName::from(address.ip()));
+        let name = self.name.clone().unwrap_or_else(|| server_name(address, own_name));
         let connector = TlsConnector::from(self.config(address, alpn));
         let connected = connector.connect(name, tcp).await;
         Ok(Stream::ClientTls(Box::new(connected.map_err(HandshakeError::from)?)))
@@ -134,6 +135,13 @@ impl ClientTls {
         });
         config.clone()
     }
+}
+
+/// A name that no certificate could hold, such as one with a `_`, is none: the address then fails to be
+/// in it, as it should.
+fn server_name(address: SocketAddr, own_name: Option<&str>) -> ServerName<'static> {
+    let named = own_name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
+    named.unwrap_or_else(|| ServerName::from(address.ip()))
 }
 
 /// `verify = false`: any certificate will do. That the peer holds its key is seen to all the same.

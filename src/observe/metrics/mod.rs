@@ -7,6 +7,7 @@
 mod control;
 mod family;
 mod listener;
+mod name;
 mod pool;
 mod process;
 mod route;
@@ -26,6 +27,7 @@ use prometheus::proto::MetricFamily;
 pub use control::{CertificateExpiry, CertificateOwner, ControlMetrics, GenerationAlive};
 pub use family::{Family, encode};
 pub use listener::{Handshake, ListenerMetrics, Refusal};
+pub use name::{LookupEnd, NameMetrics};
 pub use pool::{BackendHandshake, BackendMetrics, PickedBy, PoolMetrics};
 pub use route::RouteMetrics;
 pub use tcp::{Ended, TcpMetrics};
@@ -36,6 +38,7 @@ use crate::observe::{
     reason::Reason,
 };
 use listener::ListenerFamilies;
+use name::NameFamilies;
 use pool::{BackendFamilies, PoolFamilies};
 use route::RouteFamilies;
 use tcp::TcpFamilies;
@@ -51,6 +54,7 @@ pub struct Metrics {
     access_log_lost: Arc<AtomicU64>,
     listeners: Held<String, ListenerMetrics>,
     routes: Held<String, RouteMetrics>,
+    names: Held<String, NameMetrics>,
     pools: Held<String, PoolMetrics>,
     /// By pool, then address.
     backends: Held<(String, String), BackendMetrics>,
@@ -81,6 +85,7 @@ impl Metrics {
             access_log_lost: Arc::new(AtomicU64::new(0)),
             listeners: Held::default(),
             routes: Held::default(),
+            names: Held::default(),
             pools: Held::default(),
             backends: Held::default(),
             tcp: Held::default(),
@@ -98,6 +103,11 @@ impl Metrics {
 
     pub fn route(&self, name: &str) -> Arc<RouteMetrics> {
         self.routes.hold(name.to_owned(), || RouteMetrics::new(self.slots()))
+    }
+
+    /// Of a name that is looked up.
+    pub fn name(&self, name: &str) -> Arc<NameMetrics> {
+        self.names.hold(name.to_owned(), || NameMetrics::new(self.slots()))
     }
 
     pub fn pool(&self, name: &str) -> Arc<PoolMetrics> {
@@ -125,11 +135,12 @@ impl Metrics {
         self.access_log_lost.clone()
     }
 
-    /// Gives back the memory of names that nobody holds any more. To be called after a reload: where
-    /// nobody scrapes, nobody else would.
+    /// Gives back the memory of names that nobody holds any more. To be called after a reload, and when
+    /// backends have left: where nobody scrapes, nobody else would.
     pub fn forget(&self) {
         self.listeners.forget();
         self.routes.forget();
+        self.names.forget();
         self.pools.forget();
         self.backends.forget();
         self.tcp.forget();
@@ -142,6 +153,7 @@ impl Metrics {
         families.push(lost_log_lines());
         families.extend(self.listener_families());
         families.extend(self.route_families());
+        families.extend(self.name_families());
         families.extend(self.pool_families());
         families.extend(self.backend_families());
         families.extend(self.tcp_families());
@@ -185,6 +197,14 @@ impl Metrics {
         let mut families = RouteFamilies::new();
         for (name, route) in self.routes.all() {
             families.add(&name, &route);
+        }
+        families.into_families()
+    }
+
+    fn name_families(&self) -> [Family; 2] {
+        let mut families = NameFamilies::new();
+        for (name, metrics) in self.names.all() {
+            families.add(&name, &metrics);
         }
         families.into_families()
     }

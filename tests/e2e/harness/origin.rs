@@ -53,7 +53,7 @@ struct Connection {
 impl Origin {
     /// Runs the script once for each connection.
     pub fn start(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Origin {
-        Origin::start_with(None, script)
+        Origin::start_with(listen(), None, script)
     }
 
     /// As `start`, behind TLS, which shakes hands when the script first reads.
@@ -61,14 +61,14 @@ impl Origin {
         config: Arc<ServerConfig>,
         script: impl Fn(&mut Peer) + Send + Sync + 'static,
     ) -> Origin {
-        Origin::start_with(Some(config), script)
+        Origin::start_with(listen(), Some(config), script)
     }
 
     fn start_with(
+        (address, listener): (SocketAddr, TcpListener),
         tls: Option<Arc<ServerConfig>>,
         script: impl Fn(&mut Peer) + Send + Sync + 'static,
     ) -> Origin {
-        let (address, listener) = listen();
         let origin = Origin {
             address,
             shared: Arc::new(Shared {
@@ -93,6 +93,30 @@ impl Origin {
                 peer.answer(200, &body);
             }
         })
+    }
+
+    /// As `answering`, one at each of these addresses of this machine and all at one port, as the
+    /// servers of a name are. The body of each is its address.
+    pub fn answering_at<const N: usize>(ips: [&str; N]) -> [Origin; N] {
+        let all = |_| {
+            let port = free_port();
+            let bind = |ip: &str| {
+                let address = SocketAddr::new(ip.parse().expect("an address"), port);
+                Some((address, TcpListener::bind(address).ok()?))
+            };
+            ips.iter().map(|ip| bind(ip)).collect::<Option<Vec<_>>>()
+        };
+        let bound = (0..10).find_map(all).expect("a port that is free at all of them");
+        let answering = |(address, listener): (SocketAddr, TcpListener)| {
+            let body = address.ip().to_string();
+            Origin::start_with((address, listener), None, move |peer| {
+                while peer.request().is_some() {
+                    peer.answer(200, &body);
+                }
+            })
+        };
+        let origins: Vec<Origin> = bound.into_iter().map(answering).collect();
+        origins.try_into().ok().expect("one an address")
     }
 
     pub fn address(&self) -> SocketAddr {
