@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc};
 use tokio::sync::Semaphore;
 
 use crate::{
-    config::{self, Action, Config},
+    config::{self, Action, Config, network::Network},
     http::{
         self,
         error_pages::{ErrorPages, Pages},
@@ -63,6 +63,8 @@ pub struct Door {
     pub sockets: Arc<Sockets>,
     pub tls: Option<ServerTls>,
     pub site: Site,
+    /// Where connections must come from that say by the PROXY protocol whom they are for.
+    pub proxies: Option<Arc<[Network]>>,
     pub room: Arc<Room>,
 }
 
@@ -154,6 +156,7 @@ pub fn build(
                 sockets,
                 tls: tls.cloned(),
                 site: site.clone(),
+                proxies: listener.proxy_protocol_from.as_deref().map(Arc::from),
                 room: parts.rooms[&listener.name].clone(),
             };
             doors.insert(*address, door);

@@ -26,6 +26,7 @@ pub(super) static LISTENER: Shape = Shape {
         "redirect",
         "hsts",
         "trusted_proxies",
+        "proxy_protocol_from",
         "max_connections",
         "max_connections_per_source",
         "limits",
@@ -109,7 +110,8 @@ pub(super) fn read(field: &Field<'_>) -> Option<WrittenListener> {
         versions,
         redirect_https: redirect.as_ref().map(|redirect| redirect.port.unwrap_or(HTTPS_PORT)),
         hsts,
-        trusted_proxies: trusted_proxies(&table),
+        trusted_proxies: networks(table.field("trusted_proxies")),
+        proxy_protocol_from: proxy_protocol_from(&table),
         max_connections: table.integer("max_connections", 1..=1_000_000, 20_000),
         max_connections_per_source: table.integer(
             "max_connections_per_source",
@@ -176,8 +178,17 @@ fn https_port(text: &str) -> Result<u16, String> {
     port.ok_or_else(|| r#"expected "https", or "https:8443" to name the port"#.to_owned())
 }
 
-fn trusted_proxies(table: &Table<'_>) -> Vec<Network> {
-    let Some(field) = table.field("trusted_proxies") else {
+fn proxy_protocol_from(table: &Table<'_>) -> Option<Vec<Network>> {
+    let field = table.field("proxy_protocol_from")?;
+    if field.as_items().is_some_and(|items| items.is_empty()) {
+        let help = r#"expected the proxies before this listener, such as "10.0.0.0/8""#;
+        field.fail("`proxy_protocol_from` is empty: every connection would be refused", help);
+    }
+    Some(networks(Some(field)))
+}
+
+fn networks(field: Option<Field<'_>>) -> Vec<Network> {
+    let Some(field) = field else {
         return Vec::new();
     };
     let items = field.as_items().unwrap_or_else(|| vec![field.again()]);

@@ -56,6 +56,9 @@ pub struct Listener {
     pub hsts: Option<Hsts>,
     /// Peers whose X-Forwarded-*, Forwarded and X-Request-Id are believed.
     pub trusted_proxies: Vec<Network>,
+    /// The sources that connections are taken from, each of which must say by the PROXY protocol whom
+    /// it connects for. `None`: any source, and none says so.
+    pub proxy_protocol_from: Option<Vec<Network>>,
     /// Connections open at once over all workers; more wait in the kernel's accept queue.
     pub max_connections: usize,
     /// Connections open at once from one source address; more are closed at once.

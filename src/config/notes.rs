@@ -47,6 +47,10 @@ fn of_listener(config: &Config, listener: &Listener) -> Vec<String> {
     if listener.trusted_proxies.iter().any(|network| network.prefix == 0) {
         note("`trusted_proxies` holds every address: anyone can claim to be any client");
     }
+    let proxies = listener.proxy_protocol_from.iter().flatten();
+    if proxies.into_iter().any(|network| network.prefix == 0) {
+        note("`proxy_protocol_from` holds every address: anyone can claim to be any client");
+    }
     notes
 }
 

@@ -137,6 +137,16 @@ fn tcp_that_can_not_be() {
 }
 
 #[test]
+#[rustfmt::skip]
+fn proxies_that_can_not_be() {
+    let row = |value: &str| format!("[listener.x]\nbind = \"0.0.0.0:81\"\nproxy_protocol_from = {value}");
+    check(&[
+        (&row("[]"), "16:23", "`proxy_protocol_from` is empty", "10.0.0.0/8"),
+        (&row("[\"10.0.0.1/8\"]"), "16:24", "`10.0.0.1/8`", "`10.0.0.0/8`?"),
+    ]);
+}
+
+#[test]
 fn a_listener_that_relays_is_led_to_by_no_redirect() {
     let relaying = RIGHT.replace("bind = \"0.0.0.0:443\"", "bind = \"0.0.0.0:443\"\ntcp = \"app\"");
     let redirecting =

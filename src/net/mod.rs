@@ -6,6 +6,7 @@
 //! - [`certificates`]: one certificate and its key, read from disk and understood.
 //! - [`tls`]: which certificate a client gets, and how TLS is spoken and resumed.
 //! - [`buffer`], [`side`]: memory that a worker lends; a connection with what was read of it.
+//! - [`proxy_protocol`]: what a proxy before us says of whom it connects for.
 //! - [`relay`]: bytes both ways between two connections.
 //! - [`client_hello`]: the name that a TLS client asks for, read without answering.
 //! - [`closing`]: that an address has been given up.
@@ -22,6 +23,7 @@ pub(crate) mod fixture;
 pub mod inherited;
 pub mod listen;
 pub mod local;
+pub mod proxy_protocol;
 pub mod relay;
 pub mod side;
 pub mod sources;

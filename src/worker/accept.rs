@@ -20,10 +20,12 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
+    config::network::Network,
     http::connection::Ends,
     net::{
         listen::OpenConnections,
         local::Local,
+        proxy_protocol::{self, Told},
         stream::Stream,
         tls::{Caller, Cause, HandshakeError, ServerTls},
     },
@@ -47,6 +49,7 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 struct Meets {
     tls: Option<ServerTls>,
+    proxies: Option<Arc<[Network]>>,
     room: Arc<snapshot::Room>,
     open: Arc<OpenConnections>,
     metrics: Arc<ListenerMetrics>,
@@ -56,6 +59,7 @@ impl Meets {
     fn of(door: &snapshot::Door) -> Meets {
         Meets {
             tls: door.tls.clone(),
+            proxies: door.proxies.clone(),
             room: door.room.clone(),
             open: door.sockets.open().clone(),
             metrics: door.site.metrics().clone(),
@@ -144,14 +148,19 @@ impl Post {
                 return sleep(EXHAUSTED_REST).await;
             }
         };
-        let Meets { room, open, metrics, .. } = self.meets.borrow().clone();
+        let Meets { proxies, room, open, metrics, .. } = self.meets.borrow().clone();
         let slot = self.local.slot;
         metrics.accepted(slot);
-        let Some(source) = room.sources.enter(peer.ip(), room.max_per_source) else {
+        let source = match &proxies {
+            None => room.sources.enter(peer.ip(), room.max_per_source),
+            // Whom it is for is not known yet.
+            Some(_) => None,
+        };
+        if source.is_none() && proxies.is_none() {
             metrics.refused(slot, Refusal::SourceLimit);
             metrics.closed(slot);
             return;
-        };
+        }
         // At the limit, this one waits here and the others in the kernel's queue, until some have
         // ended. The permit is asked for after accepting: a worker that waits for a connection must
         // not keep one that another worker could use. A door that closes waits for no one.
@@ -162,7 +171,11 @@ impl Post {
         let post = self.clone();
         let open = (open.enter(), self.connections.enter());
         spawn_local(async move {
-            post.serve(stream, peer).await;
+            match proxies {
+                None => post.serve(stream, peer).await,
+                // Boxed: other connections would carry its memory.
+                Some(proxies) => Box::pin(post.serve_proxied(stream, peer, &proxies, &room)).await,
+            }
             metrics.closed(slot);
             drop((source, open, permit));
         });
@@ -174,6 +187,34 @@ impl Post {
         };
         let ends = Ends { peer, port: self.port, caller };
         self.behind.serve(stream, ends, self.local.clone()).await;
+    }
+
+    /// Serves a connection that a proxy passes on, for whom the proxy says that it is: its address is
+    /// the client's from here on, to limits, logs, backends and `trusted_proxies`, since it is the
+    /// client who speaks behind the header.
+    async fn serve_proxied(
+        &self,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        proxies: &[Network],
+        room: &snapshot::Room,
+    ) {
+        let metrics = self.meets.borrow().metrics.clone();
+        let refused = |refusal| metrics.refused(self.local.slot, refusal);
+        if !proxies.iter().any(|network| network.contains(peer.ip())) {
+            return refused(Refusal::ProxySource);
+        }
+        let told = timeout(self.behind.patience(), proxy_protocol::read(&mut stream)).await;
+        let client = match told {
+            Ok(Ok(Told::Client(client))) => client,
+            Ok(Ok(Told::Nobody)) => peer,
+            Ok(Err(_)) => return refused(Refusal::BadProxyHeader),
+            Err(_) => return refused(Refusal::ProxyHeaderTimeout),
+        };
+        let Some(_source) = room.sources.enter(client.ip(), room.max_per_source) else {
+            return refused(Refusal::SourceLimit);
+        };
+        self.serve(stream, client).await;
     }
 
     /// The stream as it is, or after its TLS handshake; with who the client is, where that is asked.

@@ -14,6 +14,7 @@ mod hedge;
 mod http2;
 mod limits;
 mod names;
+mod proxy_protocol;
 mod queue;
 mod refusals;
 mod releases;

@@ -9,6 +9,7 @@ use crate::{
             Certificate, ClientCertificates, Hsts, Limits, Listener, ListenerTimeouts, Tcp, Tls,
             Versions,
         },
+        network::Network,
         words::Words,
     },
     units::{duration_text, size_text},
@@ -24,6 +25,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Listener, new: &Listener) {
         redirect_https,
         hsts: old_hsts,
         trusted_proxies,
+        proxy_protocol_from,
         max_connections,
         max_connections_per_source,
         limits: old_limits,
@@ -50,6 +52,14 @@ pub(super) fn compare(changes: &mut Changes, old: &Listener, new: &Listener) {
     changes.value("hsts", hsts(old_hsts.as_ref()), hsts(new.hsts.as_ref()));
     let (networks, new_networks) = (trusted_proxies, &new.trusted_proxies);
     changes.by_key("trusted_proxies ", networks, new_networks, |network| network.to_string());
+    let proxies = |networks: &Option<Vec<Network>>| {
+        let words = |networks: &Vec<Network>| {
+            networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        or_none(networks.as_ref().map(words))
+    };
+    let (from, new_from) = (proxies(proxy_protocol_from), proxies(&new.proxy_protocol_from));
+    changes.value("proxy_protocol_from", from, new_from);
     changes.value("max_connections", max_connections, new.max_connections);
     changes.value(
         "max_connections_per_source",

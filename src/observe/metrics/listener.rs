@@ -38,12 +38,18 @@ pub enum Refusal {
     BadHello,
     /// The ClientHello was not whole within the listener's `header` timeout.
     HelloTimeout,
+    /// Its source is none that the PROXY protocol is taken from.
+    ProxySource,
+    /// It did not begin with a header of the PROXY protocol.
+    BadProxyHeader,
+    /// That header was not whole within the listener's `header` timeout.
+    ProxyHeaderTimeout,
     /// The client asks by TLS for a name that leads nowhere, or for none.
     UnknownName,
 }
 
 impl Refusal {
-    const ALL: [Refusal; 8] = [
+    const ALL: [Refusal; 11] = [
         Refusal::SourceLimit,
         Refusal::HandshakeFailed,
         Refusal::NoClientCertificate,
@@ -51,6 +57,9 @@ impl Refusal {
         Refusal::HandshakeTimeout,
         Refusal::BadHello,
         Refusal::HelloTimeout,
+        Refusal::ProxySource,
+        Refusal::BadProxyHeader,
+        Refusal::ProxyHeaderTimeout,
         Refusal::UnknownName,
     ];
 
@@ -63,6 +72,9 @@ impl Refusal {
             Refusal::HandshakeTimeout => "handshake-timeout",
             Refusal::BadHello => "bad-hello",
             Refusal::HelloTimeout => "hello-timeout",
+            Refusal::ProxySource => "proxy-source",
+            Refusal::BadProxyHeader => "bad-proxy-header",
+            Refusal::ProxyHeaderTimeout => "proxy-header-timeout",
             Refusal::UnknownName => "unknown-name",
         }
     }
