@@ -10,6 +10,7 @@ use crate::{
         self,
         error_pages::{ErrorPages, Pages},
         header_rules::HeaderRules,
+        mirror::Mirror,
         rewrite::Rewrite,
         route::{Route, Router, Rules, Target},
         site::hsts_value,
@@ -242,15 +243,21 @@ fn router(config: &Config, listener: &config::Listener, parts: &Parts) -> Router
         };
         let name = route.name.clone();
         let route_metrics = parts.metrics.route(&name);
-        let rules = rules(route, parts);
+        let rules = rules(config, route, parts);
         let held = Arc::new(Route { name, target, rules, metrics: route_metrics });
         router.add(&route.host, &route.path, &route.conditions, held);
     }
     router
 }
 
-fn rules(route: &config::Route, parts: &Parts) -> Rules {
+fn rules(config: &Config, route: &config::Route, parts: &Parts) -> Rules {
+    let mirror = |it: &config::Mirror| Mirror {
+        pool: pool_index(config, &it.pool),
+        share: it.share,
+        max_in_flight: it.max_in_flight,
+    };
     Rules {
+        mirror: route.mirror.as_ref().map(mirror),
         rewrite: route.replace_prefix.as_ref().map(|to| Rewrite::new(&route.path, to)),
         request_headers: HeaderRules::new(&route.request_headers),
         response_headers: HeaderRules::new(&route.response_headers),

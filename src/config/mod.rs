@@ -4,7 +4,7 @@
 //! - `reader` tables and fields with their places; `value`, `name`, `network` what stands in them
 //! - `top`, `listener`, `tls`, `route`, `pool`, `hash`, `sticky`, `health` a table each; `whole`
 //!   how they fit together
-//! - `action`, `bounds`, `conditions`, `error_pages`, `header_rules`, `redirect`, `rewrite` parts of
+//! - `action`, `bounds`, `conditions`, `error_pages`, `header_rules`, `mirror`, `redirect`, `rewrite` parts of
 //!   a route;
 //!   `template` a text with variables
 //! - `pool_tls` a pool's TLS, as `tls` is a listener's; `tcp` a listener that relays bytes
@@ -25,6 +25,7 @@ mod header_rules;
 mod health;
 mod hedge;
 mod listener;
+mod mirror;
 mod model;
 mod name;
 pub mod network;
@@ -62,6 +63,7 @@ pub use diagnostic::{Diagnostic, Errors, Place, Source};
 pub use diff::{Change, diff};
 pub use error_pages::{ErrorPage, PageKind, Statuses};
 pub use header_rules::HeaderRules;
+pub use mirror::Mirror;
 pub use model::*;
 pub use notes::notes;
 pub use template::{Piece, Template, Variable};
@@ -144,6 +146,7 @@ static SHAPES: &[&Shape] = &[
     &route::ROUTE,
     &redirect::REDIRECT,
     &action::RESPOND,
+    &mirror::MIRROR,
     &bounds::LIMITS,
     &bounds::TIMEOUTS,
     &header_rules::REQUEST_HEADERS,

@@ -19,7 +19,7 @@ pub use tls::*;
 
 use crate::config::{
     bounds::RouteBounds, conditions::Conditions, error_pages::ErrorPage, header_rules::HeaderRules,
-    network::Network, template::Template,
+    mirror::Mirror, network::Network, template::Template,
 };
 
 /// One whole file, as meant.
@@ -141,6 +141,7 @@ pub struct Route {
     pub bounds: RouteBounds,
     /// For our own errors, before those of the listener.
     pub error_pages: Vec<ErrorPage>,
+    pub mirror: Option<Mirror>,
     pub action: Action,
 }
 

@@ -1,6 +1,6 @@
 //! What is allowed, but worth a word from `equipoise check`.
 
-use super::model::{Action, Config, Listener, Pool, Queue, Tcp, Trust};
+use super::model::{Action, Config, Listener, Pool, Queue, Route, Tcp, Trust};
 
 /// One line each; none of them keeps a configuration from being served.
 pub fn notes(config: &Config) -> Vec<String> {
@@ -58,7 +58,9 @@ fn of_pool(config: &Config, pool: &Pool) -> Vec<String> {
     let mut notes = Vec::new();
     let mut note = |text: &str| notes.push(format!("pool {}: {text}", pool.name));
     let leads_here = |action: &Action| action.pools().contains(&&pool.name);
-    let routed = config.routes.iter().any(|route| leads_here(&route.action));
+    let mirrored = |route: &Route| route.mirror.as_ref().is_some_and(|it| it.pool == pool.name);
+    let led = |route: &Route| leads_here(&route.action) || mirrored(route);
+    let routed = config.routes.iter().any(led);
     let relaying = |listener: &&Listener| {
         listener.tcp.iter().flat_map(Tcp::pools).any(|name| *name == pool.name)
     };

@@ -9,6 +9,7 @@ use super::{
     diagnostic::{Diagnostic, Place},
     error_pages,
     header_rules::{self, HeaderRules},
+    mirror::{self, Mirror},
     model::{Action, HostMatch, PathMatch, Route},
     name,
     reader::{Field, Shape, Table},
@@ -34,6 +35,7 @@ pub(super) static ROUTE: Shape = Shape {
         "limits",
         "timeouts",
         "error_pages",
+        "mirror",
         "pool",
         "split",
         "redirect",
@@ -98,7 +100,8 @@ fn default_name(listener: Option<&str>, host: &HostMatch, path: &PathMatch) -> S
 
 pub(super) fn read(field: &Field<'_>) -> Option<WrittenRoute> {
     let table = field.table(&ROUTE)?;
-    let WrittenAction { action, pools } = action::read(&table);
+    let WrittenAction { action, mut pools } = action::read(&table);
+    let mirror = mirror::read(&table, &mut pools);
     let mut written = WrittenRoute {
         place: table.place(),
         name: table.field("name").and_then(|field| named(&field)),
@@ -109,11 +112,16 @@ pub(super) fn read(field: &Field<'_>) -> Option<WrittenRoute> {
         conditions: conditions::read(&table),
         meant: None,
     };
-    written.meant = meant(&table, &written, action);
+    written.meant = meant(&table, &written, action, mirror);
     Some(written)
 }
 
-fn meant(table: &Table<'_>, written: &WrittenRoute, action: Option<Action>) -> Option<Route> {
+fn meant(
+    table: &Table<'_>,
+    written: &WrittenRoute,
+    action: Option<Action>,
+    mirror: Option<Mirror>,
+) -> Option<Route> {
     let replace_prefix = rewrite::read(table, written.path.as_ref());
     let request_headers = request_headers(table);
     let response_headers = header_rules::of_responses(table);
@@ -130,6 +138,7 @@ fn meant(table: &Table<'_>, written: &WrittenRoute, action: Option<Action>) -> O
         response_headers,
         bounds,
         error_pages,
+        mirror,
         action: action?,
     })
 }

@@ -16,7 +16,7 @@ use crate::{
             client::GivenUp,
             rules::{self, RequestRules, ResponseRules},
         },
-        headers::{self, Connection, Inbound, Outbound, Shown},
+        headers::{self, Connection, Inbound, Outbound},
         passage::Passage,
         proxy::{Exchange, Next},
         reach::{self, Unconnected},
@@ -30,10 +30,7 @@ use crate::{
         field::Name,
         head::{Response, Version},
     },
-    net::{
-        relay::{Ending, Moved},
-        tls::Caller,
-    },
+    net::relay::{Ending, Moved},
     observe::{dates::http_date, reason::Reason},
     pool::{balance::Ask, local::LocalPool, members::Member, place::InFlight, retry::Reached},
 };
@@ -165,22 +162,13 @@ impl<'a> Attempt<'_, 'a> {
             takes_trailers: matches!(upstream, Upstream::H2(_)),
             expects_continue: self.rules.expects_continue && self.content == Content::Streamed,
             sender: self.exchange.sender,
-            certificate: self.shown(),
+            certificate: self.exchange.shown(),
             request_id: &self.record.request_id,
             changes: self.exchange.changes(self.record, |rules| rules.request_headers.as_ref()),
         };
         let mut head = Vec::with_capacity(HEAD_BYTES);
         headers::write_request(&mut head, self.exchange.request, &outbound);
         head
-    }
-
-    /// What the client showed of who it is.
-    fn shown(&self) -> Shown<'a> {
-        match self.exchange.caller.map(Caller::certificate) {
-            None => Shown::NotAsked,
-            Some(None) => Shown::Nothing,
-            Some(Some(certificate)) => Shown::Verified(certificate),
-        }
     }
 
     /// Waits for the answer that counts; interim ones are passed on.

@@ -27,6 +27,7 @@ pub mod headers;
 pub mod hedge;
 pub mod key;
 pub mod local;
+pub mod mirror;
 pub mod passage;
 pub mod place;
 pub mod proxy;

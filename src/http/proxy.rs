@@ -21,9 +21,10 @@ use crate::{
             rules::{self, RequestRules},
         },
         header_rules::{Changes, HeaderRules},
-        headers::{self, Connection, Inbound, Sender},
+        headers::{self, Connection, Inbound, Sender, Shown},
         key,
         local::Local,
+        mirror,
         place::{self, Course, LaterPools, Unplaced},
         record::Record,
         refusal::{self, Refusal},
@@ -267,6 +268,7 @@ async fn forward<'a>(
         Err(NoRequest::Gone) => return gone(record),
         Err(NoRequest::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
     };
+    mirror::mirror(exchange, record, rules, target, content);
     pool.count_request();
     let key = pool.pool.config.hash.as_ref().and_then(|by| key::key(by, &keyed(exchange, target)));
     let seen = sticky::seen(pool, &exchange.request.fields);
@@ -456,6 +458,15 @@ impl<'a> Exchange<'a> {
         let hsts = self.serving.site.hsts.as_deref().filter(|_| self.sender.tls);
         let changes = self.changes(record, |rules| rules.response_headers.as_ref());
         Inbound { framing: Framing::Empty, connection, hsts, date: None, changes, set_cookie: None }
+    }
+
+    /// What the client showed of who it is.
+    pub fn shown(&self) -> Shown<'a> {
+        match self.caller.map(Caller::certificate) {
+            None => Shown::NotAsked,
+            Some(None) => Shown::Nothing,
+            Some(Some(certificate)) => Shown::Verified(certificate),
+        }
     }
 
     /// What the route changes in a head, if it has such rules.

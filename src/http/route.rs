@@ -15,6 +15,7 @@ use crate::{
         conditions::{self, Asked, Verdict},
         error_pages::ErrorPages,
         header_rules::HeaderRules,
+        mirror::Mirror,
         rewrite::Rewrite,
         split::Split,
     },
@@ -37,6 +38,7 @@ pub struct Rules {
     pub response_headers: Option<HeaderRules>,
     pub bounds: RouteBounds,
     pub error_pages: ErrorPages,
+    pub mirror: Option<Mirror>,
 }
 
 /// What becomes of a request.

@@ -1,6 +1,10 @@
 //! What a worker lends to every connection on it. Never shared between workers.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
 
 use crate::{
     net::buffer::Buffers,
@@ -18,6 +22,8 @@ pub struct Local {
     pub metrics: Arc<Metrics>,
     /// Requests that were refused before a route was found.
     pub unrouted: Arc<RouteMetrics>,
+    /// Copies of requests that are under way.
+    pub mirrored: Rc<Cell<usize>>,
     log: RefCell<Option<LogBuffer>>,
 }
 
@@ -27,7 +33,20 @@ const UNROUTED: &str = "none";
 impl Local {
     pub fn new(slot: usize, metrics: Arc<Metrics>) -> Local {
         let unrouted = metrics.route(UNROUTED);
-        Local { slot, buffers: Rc::default(), metrics, unrouted, log: RefCell::new(None) }
+        let log = RefCell::new(None);
+        Local { slot, buffers: Rc::default(), metrics, unrouted, mirrored: Rc::default(), log }
+    }
+
+    /// The same for what outlives a connection, and writes no line.
+    pub fn without_log(&self) -> Local {
+        Local {
+            slot: self.slot,
+            buffers: self.buffers.clone(),
+            metrics: self.metrics.clone(),
+            unrouted: self.unrouted.clone(),
+            mirrored: self.mirrored.clone(),
+            log: RefCell::new(None),
+        }
     }
 
     /// The access log changed by a reload: what is in the old buffer is handed over.

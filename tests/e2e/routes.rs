@@ -4,6 +4,7 @@ mod bounds;
 mod error_pages;
 mod header_rules;
 mod matches;
+mod mirrors;
 mod redirects;
 mod rewrites;
 mod splits;

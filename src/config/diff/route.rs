@@ -7,9 +7,10 @@ use crate::{
     config::{
         bounds::RouteBounds,
         conditions::Conditions,
+        mirror::Mirror,
         model::{Action, Redirect, Respond, Route, Share},
     },
-    units::{duration_text, size_text},
+    units::{duration_text, share_text, size_text},
 };
 
 pub(super) fn compare(changes: &mut Changes, old: &Route, new: &Route) {
@@ -24,6 +25,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Route, new: &Route) {
         response_headers,
         bounds: old_bounds,
         error_pages: old_pages,
+        mirror: old_mirror,
         action: old_action,
     } = old;
     let any = |listener: &Option<Arc<str>>| match listener {
@@ -46,6 +48,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Route, new: &Route) {
         }
     }
     bounds(changes, old_bounds, &new.bounds);
+    changes.value("mirror", mirror(old_mirror.as_ref()), mirror(new.mirror.as_ref()));
     changes.value("error_pages", error_pages(old_pages), error_pages(&new.error_pages));
     match (old_action, &new.action) {
         (Action::Pool(old), Action::Pool(new)) => changes.value("pool", old, new),
@@ -81,6 +84,12 @@ fn bounds(changes: &mut Changes, old: &RouteBounds, new: &RouteBounds) {
     changes.value("timeout first_byte", of_pool(first_byte), of_pool(new.first_byte));
     changes.value("timeout idle", of_pool(idle), of_pool(new.idle));
     changes.value("timeout whole", of_pool(whole), of_pool(new.whole));
+}
+
+fn mirror(mirror: Option<&Mirror>) -> String {
+    or_none(mirror.map(|Mirror { pool, share, max_in_flight }| {
+        format!("{} to {pool}, at most {max_in_flight} in flight", share_text(*share))
+    }))
 }
 
 fn respond(changes: &mut Changes, old: &Respond, new: &Respond) {

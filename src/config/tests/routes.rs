@@ -133,6 +133,20 @@ fn error_pages_that_can_not_be() {
 
 #[test]
 #[rustfmt::skip]
+fn mirrors_that_can_not_be() {
+    let route = |mirror: &str| format!("[[route]]\npool = \"app\"\nmirror = {mirror}");
+    check(&[
+        (&route("{}"), "16:10", "`pool` is missing", "pool = \"shadow\""),
+        (&route("\"app\""), "16:10", "`app` is no value for `mirror`", "expected a table"),
+        (&route("{ pool = \"ap\" }"), "16:19", "there is no pool `ap`", "did you mean `app`?"),
+        (&route("{ pool = \"app\", share = \"120%\" }"), "16:34", "`120%` is no value", "\"100%\""),
+        (&route("{ pool = \"app\", max_in_flight = 0 }"), "16:42", "0 is no value", "from 1 to 10000"),
+        ("[[route]]\nredirect = \"/\"\nmirror = { pool = \"app\" }", "16:1", "`mirror` on a route that forwards nothing", "remove it"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
 fn rewrites_that_can_not_be() {
     let route = |keys: &str| format!("[[route]]\npool = \"app\"\n{keys}");
     let redirect = |keys: &str| format!("[[route]]\nredirect = \"/\"\n{keys}");

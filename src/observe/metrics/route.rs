@@ -21,7 +21,23 @@ struct Cells {
     common: [Tally; COMMON.len()],
     durations: Durations,
     rare: Rare,
+    mirrored: [Tally; MIRRORED.len()],
 }
+
+/// What became of the copy of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mirrored {
+    Answered,
+    /// The mirror's backend failed.
+    Failed,
+    /// Too many were under way, or no backend of the mirror was up.
+    Dropped,
+    /// Its body was too long to be at hand, or it asked for an upgrade.
+    Skipped,
+}
+
+/// In the order of the enum.
+const MIRRORED: [&str; 4] = ["answered", "failed", "dropped", "skipped"];
 
 #[derive(Debug)]
 struct Rare([Tally; RARE.len()]);
@@ -58,6 +74,11 @@ impl RouteMetrics {
         let cells = self.slots.slot(slot);
         cells.code(cell_of(status)).add(1);
         cells.durations.observe(duration);
+    }
+
+    /// A request was to be copied.
+    pub fn mirrored(&self, slot: usize, outcome: Mirrored) {
+        self.slots.slot(slot).mirrored[outcome as usize].add(1);
     }
 
     /// Bytes of request bodies.
@@ -126,6 +147,7 @@ pub(super) struct RouteFamilies {
     durations: Family,
     request_bytes: Family,
     response_bytes: Family,
+    mirrored: Family,
 }
 
 impl RouteFamilies {
@@ -148,6 +170,10 @@ impl RouteFamilies {
                 "equipoise_http_response_body_bytes_total",
                 "Bytes of response bodies.",
             ),
+            mirrored: Family::counter(
+                "equipoise_http_mirrored_requests_total",
+                "Requests that a route was to copy to its mirror, by what became of the copy.",
+            ),
         }
     }
 
@@ -163,10 +189,16 @@ impl RouteFamilies {
         self.durations.add_durations(&[label], &slots.durations(|cells| &cells.durations));
         self.request_bytes.add(&[label], slots.sum(|cells| &cells.request_bytes) as f64);
         self.response_bytes.add(&[label], slots.sum(|cells| &cells.response_bytes) as f64);
+        for (place, result) in MIRRORED.into_iter().enumerate() {
+            let count = slots.sum(|cells| &cells.mirrored[place]);
+            if count > 0 {
+                self.mirrored.add(&[label, ("result", result)], count as f64);
+            }
+        }
     }
 
-    pub(super) fn into_families(self) -> [Family; 4] {
-        [self.requests, self.durations, self.request_bytes, self.response_bytes]
+    pub(super) fn into_families(self) -> [Family; 5] {
+        [self.requests, self.durations, self.request_bytes, self.response_bytes, self.mirrored]
     }
 }
 
