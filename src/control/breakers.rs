@@ -31,15 +31,15 @@ impl State {
         for pool in with {
             let of_pool = self.book.keys().filter(|key| key.pool == pool.name);
             let keys: Vec<Key> = of_pool.cloned().collect();
+            let mut out = keys.iter().filter(|key| self.book[*key].is_out()).count();
             for key in &keys {
-                let others = keys.iter().filter(|other| *other != key);
-                let out = others.filter(|other| self.book[other].is_out()).count();
-                let others = Others { count: keys.len() - 1, out };
                 let Some(entry) = self.book.get_mut(key) else { continue };
+                out -= usize::from(entry.is_out());
+                let others = Others { count: keys.len() - 1, out };
                 let breaker = entry.breaker.as_mut();
-                let Some(turn) = breaker.and_then(|it| it.look(others, now.steady)) else {
-                    continue;
-                };
+                let turn = breaker.and_then(|it| it.look(others, now.steady));
+                out += usize::from(entry.is_out());
+                let Some(turn) = turn else { continue };
                 if turn == Turn::Closed {
                     entry.rose = Some(now.steady);
                 }

@@ -19,7 +19,7 @@ impl Plight {
     pub fn of(pool: &Pool) -> Plight {
         let up = |backup: bool| {
             let mut members = pool.members.iter();
-            members.any(|it| it.is_up() && it.weight > 0 && it.backup == backup)
+            members.any(|it| it.takes_clients() && it.backup == backup)
         };
         match (up(false), up(true)) {
             (true, _) => Plight::Well,

@@ -242,7 +242,12 @@ impl State {
         if heard == Heard::First {
             self.first_named(key, now);
         }
-        self.settled(turned, about_health.into_iter().chain(about_release).collect(), now)
+        let lines = about_health.into_iter().chain(about_release).collect();
+        // Most probes say what the last one said: nothing is looked at for them.
+        match turned {
+            true => self.settled(turned, lines, now),
+            false => self.published_if(turned, lines),
+        }
     }
 
     /// Whether a release that a backend names for the first time comes into its pool with it.

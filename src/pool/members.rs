@@ -189,6 +189,11 @@ impl Member {
         self.verdict == Verdict::Up && !self.breaker.as_ref().is_some_and(Position::is_open)
     }
 
+    /// Whether new clients may be sent there, as far as it is up to it alone.
+    pub fn takes_clients(&self) -> bool {
+        self.is_up() && self.weight > 0
+    }
+
     /// Its share of the traffic now, in parts of a unit of weight; without a time, once it has come
     /// up.
     pub fn weight_at(&self, now: Option<Instant>) -> u32 {

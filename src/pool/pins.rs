@@ -3,11 +3,17 @@
 //!
 //! A backend whose release is unknown may run an old one: it is not among them.
 
+use std::collections::HashMap;
+
 use crate::pool::{
     members::Member,
     preference::{Runner, by_age},
     release::Release,
 };
+
+/// Releases whose clients are pinned, the newest of the pool. A deployment makes two; a pool in which
+/// each backend names another must not cost a list for each.
+const MOST: usize = 16;
 
 /// What the clients of a pool with `pin` may have seen, the oldest first.
 #[derive(Default)]
@@ -15,7 +21,7 @@ pub struct Pins(Vec<Pin>);
 
 struct Pin {
     release: Release,
-    /// Indexes of members, in their order; empty where none is up.
+    /// Indexes of members, in their order; empty where none is in full use.
     takers: Vec<usize>,
 }
 
@@ -23,22 +29,30 @@ impl Pins {
     /// Who takes a request without a pin is asked before others that are up, and backups last.
     pub fn of(members: &[Member], candidates: &[usize]) -> Pins {
         let runners: Vec<Runner<'_>> = members.iter().map(Member::runner).collect();
-        let releases = by_age(&runners);
-        let age = |index: usize| {
-            let release = &members[index].deployed.as_ref()?.release;
-            releases.iter().position(|it| it == release)
-        };
+        let mut releases = by_age(&runners);
+        releases.drain(..releases.len().saturating_sub(MOST));
+        let ages: HashMap<&Release, usize> = releases.iter().zip(0..).collect();
+        let age = |member: &Member| ages.get(&member.deployed.as_ref()?.release).copied();
+        let aged: Vec<(usize, usize)> = members
+            .iter()
+            .enumerate()
+            .filter(|(_, member)| member.takes_clients())
+            .filter_map(|(index, member)| Some((index, age(member)?)))
+            .collect();
+        // Who is only tried takes a few requests: that is not enough for all that are pinned.
+        let enough = |takers: &Vec<usize>| takers.iter().any(|&it| members[it].is_in_full_use());
         let takers = |oldest: usize| {
-            let up = |&index: &usize| members[index].is_up() && members[index].weight > 0;
-            let fitting = |&index: &usize| age(index).is_some_and(|age| age >= oldest);
-            let fitting: Vec<usize> =
-                (0..members.len()).filter(|it| up(it) && fitting(it)).collect();
-            let tiers: [&dyn Fn(usize) -> bool; 3] =
-                [&|it| candidates.contains(&it), &|it| !members[it].backup, &|_| true];
+            let fitting = aged.iter().filter(|(_, age)| *age >= oldest);
+            let fitting: Vec<usize> = fitting.map(|(index, _)| *index).collect();
+            let tiers: [&dyn Fn(usize) -> bool; 3] = [
+                &|index| candidates.binary_search(&index).is_ok(),
+                &|index| !members[index].backup,
+                &|_| true,
+            ];
             let tier = |wanted: &dyn Fn(usize) -> bool| -> Vec<usize> {
                 fitting.iter().copied().filter(|&index| wanted(index)).collect()
             };
-            tiers.into_iter().map(tier).find(|takers| !takers.is_empty()).unwrap_or_default()
+            tiers.into_iter().map(tier).find(enough).unwrap_or_default()
         };
         let takers: Vec<Vec<usize>> = (0..releases.len()).map(takers).collect();
         let pins = releases.into_iter().zip(takers);
@@ -79,6 +93,7 @@ mod tests {
         observe::metrics::Metrics,
         pool::{
             backend::{Backend, Key, Verdict},
+            breaker::{Position, Trials},
             release::Deployed,
         },
     };
@@ -140,6 +155,28 @@ mod tests {
         check("1.5@1! 1.4 1.4", &[1, 2], "1.5", None);
         check("1.5@1! 1.4 (1.5@1)", &[1], "1.5", Some(&[2]));
         check("1.4 1.4", &[0, 1], "1.5", None);
+    }
+
+    #[test]
+    fn where_each_names_another_the_newest_are_pinned() {
+        let pool: Vec<String> = (1..=20).map(|number| format!("{number}@{number}")).collect();
+        let all: Vec<usize> = (0..20).collect();
+        check(&pool.join(" "), &all, "4", None);
+        check(&pool.join(" "), &all, "5", Some(&all[4..]));
+        check(&pool.join(" "), &all, "20", Some(&[19]));
+    }
+
+    #[test]
+    fn who_is_only_tried_does_not_take_all_that_are_pinned() {
+        let mut members = members("1.5@1 1.5@1 1.4");
+        let tried = Position::HalfOpen(Arc::new(Trials::new(1)));
+        members[0].breaker = Some(tried.clone());
+        let seen: Option<Release> = "1.5".parse().ok();
+        let pins = Pins::of(&members, &[0, 1]);
+        assert_eq!(pins.takers(seen.as_ref()), Some([0, 1].as_slice()));
+        members[1].breaker = Some(tried);
+        let pins = Pins::of(&members, &[0, 1, 2]);
+        assert_eq!(pins.takers(seen.as_ref()), None);
     }
 
     #[test]
