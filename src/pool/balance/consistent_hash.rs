@@ -6,7 +6,7 @@
 //! the next to be tried; a weight that changes moves no key but to or from its backend.
 //!
 //! A ring of 160 points a backend gives the most loaded of ten 1.11 times its share, and one of 1,000
-//! points 1.05; here it is 1.00. A look-up takes 94 ns among ten backends and 316 ns among a hundred,
+//! points 1.05; here it is 1.01. A look-up takes 94 ns among ten backends and 316 ns among a hundred,
 //! where those rings take 13 to 29 ns; but a bound on loads has to look at every backend anyway.
 //!
 //! Nothing of it depends on the process, the worker or the order in the file: a lot is drawn of the
