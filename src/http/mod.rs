@@ -1,7 +1,7 @@
 //! HTTP: the story of a request, and what decides in it.
 //!
-//! Read `connection` (a request after the other), then `proxy` (the story of one) and
-//! `attempt` (one try at one backend), which `place`, `reach` and `hedge` are parts of: a place at
+//! Read `connection` (a request after the other), then `proxy` (the story of one), `forward` (its
+//! tries) or `reply` (what we say by ourselves), and `attempt` (one try at one backend), which `place`, `reach` and `hedge` are parts of: a place at
 //! a backend, a connection to it, a second one where it is late. What decides is pure: `refusal`
 //! (the table of what is not let in), `target`, `route`, `conditions`, `rewrite`, `split`,
 //! `variables`, `key`, `header_rules`, `headers`, `answers`, `error_pages`.
@@ -20,6 +20,7 @@ pub mod door;
 pub mod downstream;
 pub mod error_pages;
 pub mod exchange;
+pub mod forward;
 pub mod h1;
 pub mod h2;
 pub mod header_rules;
@@ -36,6 +37,7 @@ mod random_heads;
 pub mod reach;
 pub mod record;
 pub mod refusal;
+pub mod reply;
 pub mod rewrite;
 pub mod route;
 pub mod site;

@@ -1,48 +1,34 @@
 //! The story of a request: read strictly, routed, tried at one backend or at several, answered.
 
-use std::time::SystemTime;
-
 use tokio::time::Instant;
 
 use crate::{
     config::Variable,
     http::{
         answers::Answer,
-        attempt::Attempt,
         conditions::Asked,
         connection::Ends,
-        content::{Content, failed_try, take_in_short_body},
         door::{Door, Serving},
         downstream::Downstream,
-        exchange::{Bounds, NoAnswer},
-        h1::{
-            body::Framing,
-            client::NoRequest,
-            rules::{self, RequestRules},
-        },
+        forward::forward,
+        h1::{body::Framing, rules},
         header_rules::{Changes, HeaderRules},
         headers::{self, Connection, Inbound, Sender, Shown},
-        key,
         local::Local,
-        mirror,
-        place::{self, Course, LaterPools, Unplaced},
+        place::LaterPools,
         record::Record,
         refusal::{self, Refusal},
+        reply::{error, give, refuse_last},
         route::{self, Ambiguous, Route, Rules},
-        sticky,
         target::{self, Target},
-        upgrade,
         variables::Values,
     },
     message::{
         authority,
         head::{Request, Version},
-        method::Method,
         path::{self, PathError, Reading},
     },
     net::tls::Caller,
-    observe::{dates::http_date, reason::Reason},
-    pool::{local::LocalPool, retry::Reached},
 };
 
 /// One request of a connection, with all that serves it.
@@ -246,193 +232,6 @@ fn asked<'a>(exchange: &Exchange<'a>, target: &Target<'a>) -> Asked<'a> {
         fields: &exchange.request.fields,
         trusted: exchange.sender.trusted,
     }
-}
-
-/// Tries backends until one answers or none may be tried any more.
-async fn forward<'a>(
-    exchange: &mut Exchange<'a>,
-    record: &mut Record<'a>,
-    pool: &'a LocalPool,
-    rules: &RequestRules,
-    target: &Target<'_>,
-) -> Next {
-    let bounds = bounds(exchange, record, pool);
-    if exchange.request.version == Version::Http2
-        && upgrade::asked(exchange.request, rules.framing).is_some()
-        && !upgrade::is_possible(pool.pool.config.protocol)
-    {
-        return refuse_last(exchange, record, refusal::NO_UPGRADE).await;
-    }
-    let content = match take_in_short_body(exchange, rules, bounds.whole()).await {
-        Ok(content) => content,
-        Err(NoRequest::Gone) => return gone(record),
-        Err(NoRequest::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
-    };
-    mirror::mirror(exchange, record, rules, target, content);
-    pool.count_request();
-    let key = pool.pool.config.hash.as_ref().and_then(|by| key::key(by, &keyed(exchange, target)));
-    let seen = sticky::seen(pool, &exchange.request.fields);
-    let mut course = Course { pool, tried: Vec::new(), key, seen };
-    loop {
-        let placed = place::find(exchange, record, &mut course, &bounds).await;
-        let (index, in_flight) = match placed {
-            Ok(placed) => placed,
-            Err(Unplaced::ClientGone) => return gone(record),
-            Err(Unplaced::Refused(refusal)) => {
-                return fail(exchange, record, content, refusal).await;
-            }
-        };
-        let pool = course.pool;
-        course.tried.push(index);
-        record.attempts += 1;
-        let tls = exchange.sender.tls;
-        let cookie = sticky::cookie_to_set(pool, course.seen.as_ref(), index, tls);
-        let mut attempt = Attempt {
-            exchange,
-            record,
-            pool,
-            index,
-            in_flight,
-            asked: pool.now(),
-            ask: course.ask(),
-            hedged: None,
-            rules,
-            target,
-            content,
-            bounds: &bounds,
-            cookie,
-        };
-        let outcome = attempt.run().await;
-        let (index, asked, hedged) = (attempt.index, attempt.asked, attempt.hedged);
-        drop(attempt);
-        course.tried.extend(hedged);
-        match outcome {
-            Ok(next) => return next,
-            Err(NoAnswer::ClientGone) => {
-                // Whoever sends slowly and leaves says nothing of the backend.
-                if content != Content::Streamed {
-                    pool.given_up(index, asked);
-                }
-                return gone(record);
-            }
-            Err(NoAnswer::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
-            Err(NoAnswer::Upstream { refusal, reached }) => {
-                // An idle connection that the backend closed says nothing of its health.
-                if reached != Reached::Stale {
-                    pool.failed(index);
-                }
-                let failed = failed_try(exchange.request, content, reached);
-                if !pool.may_try_again(failed, &course.tried, exchange.local.slot) {
-                    return fail(exchange, record, content, refusal).await;
-                }
-            }
-        }
-    }
-}
-
-/// The route's bounds, where it has any, then the listener's and the pool's.
-fn bounds(exchange: &Exchange<'_>, record: &Record<'_>, pool: &LocalPool) -> Bounds {
-    let site = &exchange.serving.site;
-    let own = record.route.map(|route| route.rules.bounds).unwrap_or_default();
-    Bounds {
-        upstream: own.timeouts(pool.pool.config.timeouts),
-        client_idle: site.timeouts.body_idle,
-        begun: record.begun,
-        max_body: own.max_body.unwrap_or(site.limits.max_body),
-    }
-}
-
-fn keyed<'a>(exchange: &Exchange<'a>, target: &Target<'a>) -> key::Asked<'a> {
-    key::Asked {
-        sender: exchange.sender,
-        trusted_proxies: &exchange.serving.site.trusted_proxies,
-        path: target.path,
-        fields: &exchange.request.fields,
-    }
-}
-
-/// No backend answered; the request itself was fine.
-async fn fail(
-    exchange: &mut Exchange<'_>,
-    record: &mut Record<'_>,
-    content: Content,
-    refusal: Refusal,
-) -> Next {
-    match content {
-        Content::InHand(length) => exchange.client.consume(length),
-        Content::Streamed => exchange.last = true,
-    }
-    refuse(exchange, record, refusal).await
-}
-
-fn gone(record: &mut Record<'_>) -> Next {
-    record.reason = Some(Reason::ClientGone);
-    Next::Cut
-}
-
-/// Answers what can't be read with an error: nothing that follows it on an HTTP/1 connection can be
-/// read either.
-async fn refuse_last(
-    exchange: &mut Exchange<'_>,
-    record: &mut Record<'_>,
-    refusal: Refusal,
-) -> Next {
-    exchange.last = true;
-    if refusal.is_malformed() && exchange.client.protocol_error() {
-        record.refused(refusal);
-        return Next::Cut;
-    }
-    refuse(exchange, record, refusal).await
-}
-
-/// Answers with an error, and its reason.
-async fn refuse(exchange: &mut Exchange<'_>, record: &mut Record<'_>, refusal: Refusal) -> Next {
-    record.refused(refusal);
-    let answer = error(exchange, record, refusal);
-    send(exchange, record, &answer).await
-}
-
-/// The route's page of an error, else the listener's, else ours.
-fn error(exchange: &Exchange<'_>, record: &Record<'_>, refusal: Refusal) -> Answer {
-    let status = refusal.status();
-    let of_route = record.route.and_then(|route| route.rules.error_pages.find(status));
-    match of_route.or_else(|| exchange.serving.site.error_pages.find(status)) {
-        Some(page) => Answer::error_page(page, refusal, &record.request_id),
-        None => Answer::error(refusal, &record.request_id),
-    }
-}
-
-/// Answers by ourselves; a short body is dropped, a long one is not waited for.
-async fn give(
-    exchange: &mut Exchange<'_>,
-    record: &mut Record<'_>,
-    rules: &RequestRules,
-    answer: &Answer,
-) -> Next {
-    match take_in_short_body(exchange, rules, None).await {
-        Ok(Content::InHand(length)) => exchange.client.consume(length),
-        Ok(Content::Streamed) => exchange.last = true,
-        Err(NoRequest::Gone) => return gone(record),
-        Err(NoRequest::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
-    }
-    send(exchange, record, answer).await
-}
-
-async fn send(exchange: &mut Exchange<'_>, record: &mut Record<'_>, answer: &Answer) -> Next {
-    let head_only = exchange.request.method == Method::Head;
-    exchange.settle();
-    let mut bytes = Vec::new();
-    let date = Some(http_date(SystemTime::now()));
-    answer.write(&mut bytes, head_only, &Inbound { date, ..exchange.inbound(record) });
-    record.status = Some(answer.status);
-    let idle = exchange.serving.site.timeouts.body_idle;
-    if exchange.client.write(&bytes, idle).await.is_err() {
-        record.reason.get_or_insert(Reason::ClientGone);
-        return Next::Cut;
-    }
-    record.bytes_out = answer.body_length(head_only);
-    record.wire_out = bytes.len() as u64;
-    exchange.next()
 }
 
 impl<'a> Exchange<'a> {
