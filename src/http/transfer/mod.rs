@@ -4,20 +4,22 @@
 //! It never reads ahead of what the other side takes: that is the back-pressure. Room that a peer
 //! was promised is given back when its bytes have gone on.
 
+mod source;
+
 use std::{
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use ::h2::{RecvStream, SendStream};
+use ::h2::SendStream;
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
 use crate::{
     http::{
         h1::{
-            body::{Body, Piece},
+            body::Body,
             pump::{COPY_MAX, Coding, Stopped, Waiting, push_hex},
         },
         h2::{
@@ -25,10 +27,11 @@ use crate::{
             heads,
             upstream::UpstreamStream,
         },
-        refusal,
     },
-    net::{buffer::Buffer, side::Side, stream::Stream},
+    net::{side::Side, stream::Stream},
 };
+
+use source::{Next, poll_frames, poll_lines};
 
 /// Where a body comes from.
 pub enum Source<'a> {
@@ -82,13 +85,6 @@ enum State {
     Going,
     /// The end of the body has been passed on; for HTTP/1 it may still have to be written.
     Ended,
-}
-
-/// What a source had.
-enum Next {
-    Data(Bytes),
-    /// Trailer lines, each with its CRLF.
-    End(Vec<u8>),
 }
 
 impl Transfer {
@@ -245,66 +241,6 @@ impl Transfer {
             // A stream that has ended meanwhile needs no room.
             let _ = body.flow_control().release_capacity(count);
         }
-    }
-}
-
-fn poll_lines(
-    context: &mut Context<'_>,
-    side: &mut Side<Stream>,
-    body: &mut Body,
-) -> Poll<Result<Next, Stopped>> {
-    loop {
-        match body.next(side.input.filled()).map_err(Stopped::Malformed)? {
-            Piece::Framing(count) => side.input.consume(count),
-            Piece::Data(count) => {
-                return Poll::Ready(Ok(Next::Data(taken(&mut side.input, count))));
-            }
-            Piece::End(count) => {
-                side.input.consume(count);
-                return Poll::Ready(Ok(Next::End(body.trailers().to_vec())));
-            }
-            Piece::More => {
-                let count = ready!(side.poll_fill_lazily(context)).map_err(Stopped::Source)?;
-                match count {
-                    0 if body.may_end_with_connection() => {
-                        return Poll::Ready(Ok(Next::End(Vec::new())));
-                    }
-                    0 => return Poll::Ready(Err(Stopped::SourceEnded)),
-                    _ => {}
-                }
-            }
-        }
-    }
-}
-
-fn taken(input: &mut Buffer, count: usize) -> Bytes {
-    let data = Bytes::copy_from_slice(&input.filled()[..count]);
-    input.consume(count);
-    data
-}
-
-fn poll_frames(
-    context: &mut Context<'_>,
-    body: &mut RecvStream,
-    left: &mut u64,
-) -> Poll<Result<Next, Stopped>> {
-    if let Some(data) = ready!(body.poll_data(context)) {
-        let data = data.map_err(stopped)?;
-        *left = left
-            .checked_sub(data.len() as u64)
-            .ok_or(Stopped::Malformed(refusal::BODY_TOO_LARGE))?;
-        return Poll::Ready(Ok(Next::Data(data)));
-    }
-    let trailers = ready!(body.poll_trailers(context)).map_err(stopped)?;
-    let lines = trailers.as_ref().map(heads::trailer_lines).transpose();
-    Poll::Ready(lines.map(|lines| Next::End(lines.unwrap_or_default())).map_err(Stopped::Malformed))
-}
-
-/// What the library refuses of a body is the sender's fault, such as a length that it does not keep.
-fn stopped(error: ::h2::Error) -> Stopped {
-    match error.is_library() && error.reason() == Some(::h2::Reason::PROTOCOL_ERROR) {
-        true => Stopped::Malformed(refusal::HTTP2_BODY),
-        false => Stopped::Source(io::Error::other(error)),
     }
 }
 

@@ -1,0 +1,90 @@
+//! The next piece of a body, from either version of HTTP.
+
+use std::{
+    io,
+    task::{Context, Poll, ready},
+};
+
+use ::h2::RecvStream;
+use bytes::Bytes;
+
+use crate::{
+    http::{
+        h1::{
+            body::{Body, Piece},
+            pump::Stopped,
+        },
+        h2::heads,
+        refusal,
+    },
+    net::{buffer::Buffer, side::Side, stream::Stream},
+};
+
+/// What a source had.
+pub enum Next {
+    Data(Bytes),
+    /// Trailer lines, each with its CRLF.
+    End(Vec<u8>),
+}
+
+/// Reads what comes next in HTTP/1's framing.
+pub fn poll_lines(
+    context: &mut Context<'_>,
+    side: &mut Side<Stream>,
+    body: &mut Body,
+) -> Poll<Result<Next, Stopped>> {
+    loop {
+        match body.next(side.input.filled()).map_err(Stopped::Malformed)? {
+            Piece::Framing(count) => side.input.consume(count),
+            Piece::Data(count) => {
+                return Poll::Ready(Ok(Next::Data(taken(&mut side.input, count))));
+            }
+            Piece::End(count) => {
+                side.input.consume(count);
+                return Poll::Ready(Ok(Next::End(body.trailers().to_vec())));
+            }
+            Piece::More => {
+                let count = ready!(side.poll_fill_lazily(context)).map_err(Stopped::Source)?;
+                match count {
+                    0 if body.may_end_with_connection() => {
+                        return Poll::Ready(Ok(Next::End(Vec::new())));
+                    }
+                    0 => return Poll::Ready(Err(Stopped::SourceEnded)),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn taken(input: &mut Buffer, count: usize) -> Bytes {
+    let data = Bytes::copy_from_slice(&input.filled()[..count]);
+    input.consume(count);
+    data
+}
+
+/// Reads what comes next in frames, of at most `left` bytes more.
+pub fn poll_frames(
+    context: &mut Context<'_>,
+    body: &mut RecvStream,
+    left: &mut u64,
+) -> Poll<Result<Next, Stopped>> {
+    if let Some(data) = ready!(body.poll_data(context)) {
+        let data = data.map_err(stopped)?;
+        *left = left
+            .checked_sub(data.len() as u64)
+            .ok_or(Stopped::Malformed(refusal::BODY_TOO_LARGE))?;
+        return Poll::Ready(Ok(Next::Data(data)));
+    }
+    let trailers = ready!(body.poll_trailers(context)).map_err(stopped)?;
+    let lines = trailers.as_ref().map(heads::trailer_lines).transpose();
+    Poll::Ready(lines.map(|lines| Next::End(lines.unwrap_or_default())).map_err(Stopped::Malformed))
+}
+
+/// What the library refuses of a body is the sender's fault, such as a length that it does not keep.
+fn stopped(error: ::h2::Error) -> Stopped {
+    match error.is_library() && error.reason() == Some(::h2::Reason::PROTOCOL_ERROR) {
+        true => Stopped::Malformed(refusal::HTTP2_BODY),
+        false => Stopped::Source(io::Error::other(error)),
+    }
+}
