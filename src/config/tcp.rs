@@ -10,7 +10,8 @@ use super::{
 };
 
 /// Keys of HTTP.
-const ONLY_HTTP: [&str; 5] = ["protocols", "redirect", "hsts", "trusted_proxies", "limits"];
+const ONLY_HTTP: [&str; 6] =
+    ["protocols", "redirect", "hsts", "trusted_proxies", "limits", "error_pages"];
 /// Of `timeouts`.
 const ONLY_HTTP_TIMEOUTS: [&str; 2] = ["keep_alive", "body_idle"];
 
