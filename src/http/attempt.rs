@@ -8,12 +8,11 @@ use crate::{
     config::HostHeader,
     http::{
         content::Content,
-        downstream::EndsBy,
+        downstream::{EndsBy, GivenUp},
         exchange::{self, Bounds, Cut, NoAnswer, Upload},
         h1::{
             self,
             body::Framing,
-            client::GivenUp,
             rules::{self, RequestRules, ResponseRules},
         },
         headers::{self, Connection, Inbound, Outbound},

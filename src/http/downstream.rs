@@ -1,7 +1,9 @@
 //! The client's end of one exchange, whichever version of HTTP it speaks.
 
 use std::{
+    future::poll_fn,
     io,
+    pin::pin,
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     http::{
-        h1::client::{Client, GivenUp, NoRequest},
+        h1::client::{Client, NoRequest},
         h2::client::ClientStream,
     },
     net::timer::Timer,
@@ -107,10 +109,17 @@ impl Downstream<'_> {
         deadline: Instant,
         future: impl Future<Output = T>,
     ) -> Result<T, GivenUp> {
-        match self {
-            Downstream::H1(client) => client.unless_gone(deadline, future).await,
-            Downstream::H2(stream) => stream.unless_gone(deadline, future).await,
-        }
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                return Poll::Ready(Ok(output));
+            }
+            if self.poll_gone(context).is_ready() {
+                return Poll::Ready(Err(GivenUp::ClientGone));
+            }
+            self.timer().poll(context, deadline).map(|()| Err(GivenUp::Late))
+        })
+        .await
     }
 
     /// The request itself is malformed. HTTP/2 has a word for that, which answers it (RFC 9113,
@@ -138,6 +147,13 @@ impl Downstream<'_> {
             Downstream::H2(stream) => stream.reset(Reason::INTERNAL_ERROR),
         }
     }
+}
+
+/// Why something was not waited for any longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    ClientGone,
+    Late,
 }
 
 /// What tells a client that the body has ended.

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use crate::{
     http::{
+        downstream::GivenUp,
         exchange::Bounds,
-        h1::client::GivenUp,
         proxy::Exchange,
         record::Record,
         refusal::{self, Refusal},

@@ -57,13 +57,6 @@ pub enum NoRequest {
     Refused(Refusal),
 }
 
-/// Why something was not waited for any longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GivenUp {
-    ClientGone,
-    Late,
-}
-
 impl Client {
     pub fn new(stream: Stream, buffers: &Rc<Buffers>) -> Client {
         let side = Side { stream, input: Buffer::new(buffers.clone()) };
@@ -175,25 +168,6 @@ impl Client {
                 Poll::Pending => return Poll::Pending,
             }
         }
-    }
-
-    /// Waits for `future` until `deadline`, as long as the client stays.
-    pub async fn unless_gone<T>(
-        &mut self,
-        deadline: Instant,
-        future: impl Future<Output = T>,
-    ) -> Result<T, GivenUp> {
-        let mut future = pin!(future);
-        poll_fn(|context| {
-            if let Poll::Ready(output) = future.as_mut().poll(context) {
-                return Poll::Ready(Ok(output));
-            }
-            if self.poll_gone(context).is_ready() {
-                return Poll::Ready(Err(GivenUp::ClientGone));
-            }
-            self.timer.poll(context, deadline).map(|()| Err(GivenUp::Late))
-        })
-        .await
     }
 
     /// Writes all of it, within `timeout`.

@@ -3,7 +3,6 @@
 use std::{
     future::poll_fn,
     io,
-    pin::pin,
     rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -14,10 +13,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
-    http::{
-        h1::client::{GivenUp, NoRequest},
-        refusal,
-    },
+    http::{h1::client::NoRequest, refusal},
     net::timer::{Elapsed, Timer},
 };
 
@@ -108,25 +104,6 @@ impl ClientStream {
             Answer::Open(stream) => stream.poll_reset(context).map(drop),
             Answer::Ended => Poll::Pending,
         }
-    }
-
-    /// Waits for `future` until `deadline`, as long as the client stays.
-    pub async fn unless_gone<T>(
-        &mut self,
-        deadline: Instant,
-        future: impl Future<Output = T>,
-    ) -> Result<T, GivenUp> {
-        let mut future = pin!(future);
-        poll_fn(|context| {
-            if let Poll::Ready(output) = future.as_mut().poll(context) {
-                return Poll::Ready(Ok(output));
-            }
-            if self.poll_gone(context).is_ready() {
-                return Poll::Ready(Err(GivenUp::ClientGone));
-            }
-            self.timer.poll(context, deadline).map(|()| Err(GivenUp::Late))
-        })
-        .await
     }
 
     /// Sends a whole answer of our own, as HTTP/1 writes it, within `timeout`.
