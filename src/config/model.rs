@@ -252,6 +252,8 @@ pub struct Pool {
     pub max_idle: usize,
     pub host_header: HostHeader,
     pub protocol: Protocol,
+    /// What says to backends whom a connection is for; `None`: nothing does.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Where requests wait while every backend that is up has its `max_requests`.
     pub queue: Queue,
     pub on_skew: OnSkew,
@@ -280,6 +282,14 @@ pub enum Protocol {
     Http1,
     /// By ALPN over TLS, with prior knowledge without.
     H2,
+}
+
+/// The version of the PROXY protocol that backends are told by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    V2,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use super::{
     listener::A_WAIT,
     model::{
         Address, Backend, Balance, HostHeader, OnSkew, Passive, Pool, PoolTimeouts, Protocol,
-        Queue, Retry, WhenAllDown,
+        ProxyProtocol, Queue, Retry, WhenAllDown,
     },
     name, pool_tls,
     reader::{Field, Shape, Table},
@@ -38,6 +38,7 @@ pub(super) static POOL: Shape = Shape {
         "on_skew_min",
         "pin",
         "protocol",
+        "proxy_protocol",
         "breaker",
         "hedge",
     ],
@@ -93,6 +94,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
         on_skew_min: table.share("on_skew_min", 1.0, 0.5),
         pin: pin(&table),
         protocol: table.word("protocol", Protocol::Http1),
+        proxy_protocol: proxy_protocol(&table),
         breaker: table.field("breaker").and_then(|field| breaker::read(&field)),
         hedge: table.field("hedge").and_then(|field| hedge::read(&field)),
     })
@@ -109,6 +111,19 @@ fn on_skew(pool: &Table<'_>) -> OnSkew {
         field.fail("`on_skew` prefers a release, but no probe reads one", READ_IT);
     }
     on_skew
+}
+
+/// A connection names one client, and one of HTTP/2 carries the requests of many.
+fn proxy_protocol(pool: &Table<'_>) -> Option<ProxyProtocol> {
+    let field = pool.field("proxy_protocol")?;
+    let version = field.word()?;
+    if pool.word("protocol", Protocol::Http1) == Protocol::H2 {
+        let message = "`proxy_protocol` beside protocol = \"h2\"";
+        let help = "requests of many clients share a connection there, and it can name but one: \
+                    remove either; X-Forwarded-For names the client of each request";
+        field.tell(Diagnostic::at(field.key_place, message).help(help));
+    }
+    Some(version)
 }
 
 /// A longer one would outlast deployments.

@@ -142,6 +142,8 @@ fn proxies_that_can_not_be() {
     let row = |value: &str| format!("[listener.x]\nbind = \"0.0.0.0:81\"\nproxy_protocol_from = {value}");
     check(&[
         (&row("[]"), "16:23", "`proxy_protocol_from` is empty", "10.0.0.0/8"),
+        ("[pool.b]\nbackends = [\"a:1\"]\nproxy_protocol = \"v3\"", "16:18", "`v3`", "did you mean `v1`?"),
+        ("[pool.b]\nbackends = [\"a:1\"]\nprotocol = \"h2\"\nproxy_protocol = \"v2\"", "17:1", "`proxy_protocol` beside protocol = \"h2\"", "X-Forwarded-For"),
         (&row("[\"10.0.0.1/8\"]"), "16:24", "`10.0.0.1/8`", "`10.0.0.0/8`?"),
     ]);
 }

@@ -1,7 +1,8 @@
 //! The words of the closed choices: the same in the file, the logs and the metrics.
 
 use super::model::{
-    Balance, Family, LogFormat, OnSkew, ProbeMethod, Protocol, Start, TlsVersion, WhenAllDown,
+    Balance, Family, LogFormat, OnSkew, ProbeMethod, Protocol, ProxyProtocol, Start, TlsVersion,
+    WhenAllDown,
 };
 
 /// A closed choice whose values are written as words.
@@ -50,6 +51,11 @@ impl Words for WhenAllDown {
 impl Words for Protocol {
     const WORDS: &'static [(&'static str, Protocol)] =
         &[("http/1.1", Protocol::Http1), ("h2", Protocol::H2)];
+}
+
+impl Words for ProxyProtocol {
+    const WORDS: &'static [(&'static str, ProxyProtocol)] =
+        &[("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)];
 }
 
 impl Words for OnSkew {

@@ -107,13 +107,14 @@ impl<'a> Attempt<'_, 'a> {
         let (pool, index, local) = (self.pool, self.index, self.exchange.local);
         // What can't be sent again is not trusted to a connection that may just be closing, and
         // neither is a second try.
+        let announced = self.exchange.announcement(pool);
         let may_reuse = self.content != Content::Streamed && self.record.attempts == 1;
-        if may_reuse && let Some(upstream) = reach::idle(pool, index, local) {
+        if may_reuse && let Some(upstream) = reach::idle(pool, index, announced, local) {
             return Ok(upstream);
         }
         let begun = Instant::now();
         let deadline = begun + self.bounds.upstream.connect;
-        let open = reach::open(pool, index, local);
+        let open = reach::open(pool, index, announced, local);
         let connected = self.exchange.client.unless_gone(deadline, open).await;
         self.record.connect = Some(begun.elapsed());
         let why = match connected {
@@ -336,7 +337,8 @@ impl<'a> Attempt<'_, 'a> {
             && upstream.side.input.is_empty()
         {
             let keep = rules::keep_alive_hint(&response.fields);
-            self.pool.idle(self.index).put(upstream.side.stream, std::time::Instant::now(), keep);
+            let (stream, announced) = (upstream.side.stream, self.exchange.announcement(self.pool));
+            self.pool.idle(self.index).put(stream, std::time::Instant::now(), keep, announced);
         }
         Ok(self.exchange.next())
     }

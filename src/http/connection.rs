@@ -1,6 +1,6 @@
 //! The story of a connection: a request after the other, until one side has had enough.
 
-use std::{net::SocketAddr, rc::Rc, time::Duration};
+use std::{rc::Rc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -15,21 +15,11 @@ use crate::{
         refusal,
     },
     message::head::Request,
-    net::{stream::Stream, tls::Caller},
+    net::{ends::Ends, stream::Stream},
 };
 
 /// How long a kept-alive connection of a closing door may still bring a request.
 pub const CLOSING_GRACE: Duration = Duration::from_secs(1);
-
-/// Where a connection comes from, and where it came to.
-#[derive(Clone, Debug)]
-pub struct Ends {
-    pub peer: SocketAddr,
-    /// The listener's.
-    pub port: u16,
-    /// Who it is; `None` where that is not asked.
-    pub caller: Option<Rc<Caller>>,
-}
 
 /// Serves an accepted connection to its end, in the version of HTTP that it speaks.
 pub async fn serve(stream: Stream, ends: Ends, door: Rc<Door>, local: Rc<Local>) {

@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     io,
+    net::SocketAddr,
     pin::pin,
     task::{Context, Poll},
     time::Duration,
@@ -38,6 +39,14 @@ impl Downstream<'_> {
         match self {
             Downstream::H1(client) => client.side.stream.sni(),
             Downstream::H2(stream) => stream.sni.as_deref(),
+        }
+    }
+
+    /// Where the client connected to, where this connection is the request's alone.
+    pub fn destination(&self) -> Option<SocketAddr> {
+        match self {
+            Downstream::H1(client) => client.side.stream.tcp().local_addr().ok(),
+            Downstream::H2(_) => None,
         }
     }
 

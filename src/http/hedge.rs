@@ -154,11 +154,12 @@ impl<'a> Attempt<'_, 'a> {
         self.hedged = Some(index);
         self.record.attempts += 1;
         let connect = self.bounds.upstream.connect;
+        let announced = self.exchange.announcement(pool);
         let connection = async move {
-            if let Some(idle) = reach::idle(pool, index, local) {
+            if let Some(idle) = reach::idle(pool, index, announced, local) {
                 return Ok(idle);
             }
-            let why = match timeout(connect, reach::open(pool, index, local)).await {
+            let why = match timeout(connect, reach::open(pool, index, announced, local)).await {
                 Ok(Ok(upstream)) => return Ok(upstream),
                 Ok(Err(error)) => Unconnected::Dial(error),
                 Err(_) => Unconnected::Late,

@@ -29,6 +29,7 @@ use crate::{
         upstream::Upstream,
     },
     message::{head::Response, method::Method},
+    net::{proxy_protocol::Announcement, stream::Stream},
     observe::metrics::{Mirrored, RouteMetrics},
     pool::{balance::Ask, local::LocalPool},
 };
@@ -75,7 +76,8 @@ pub fn mirror(
     let pool = exchange.serving.pools[mirror.pool].clone();
     let head = head(exchange, record, rules, target, &pool);
     let body = Bytes::copy_from_slice(&exchange.client.at_hand()[..length]);
-    let copy = Copy { head, body, method: exchange.request.method };
+    let announced = exchange.announcement(&pool);
+    let copy = Copy { head, body, method: exchange.request.method, announced };
     let (local, metrics) = (local.without_log(), route.metrics.clone());
     spawn_local(copy.send(pool, local, metrics, place));
 }
@@ -134,6 +136,7 @@ struct Copy {
     head: Vec<u8>,
     body: Bytes,
     method: Method,
+    announced: Option<Announcement>,
 }
 
 /// What became of a copy.
@@ -178,9 +181,11 @@ impl Copy {
     async fn ask(self, pool: &LocalPool, index: usize, local: &Local) -> Outcome {
         let timeouts = pool.pool.config.timeouts;
         let member = pool.member(index);
-        let mut upstream = match reach::idle(pool, index, local) {
+        let announced = self.announced;
+        let open = reach::open(pool, index, announced, local);
+        let mut upstream = match reach::idle(pool, index, announced, local) {
             Some(upstream) => upstream,
-            None => match timeout(timeouts.connect, reach::open(pool, index, local)).await {
+            None => match timeout(timeouts.connect, open).await {
                 Ok(Ok(upstream)) => upstream,
                 Ok(Err(error)) => {
                     Unconnected::Dial(error).told(member, local.slot);
@@ -204,7 +209,10 @@ impl Copy {
         metrics.responded(local.slot, response.status, took);
         if let Upstream::H1(upstream) = upstream {
             // Its connection is kept where the rest comes soon, and closed where it does not.
-            let _ = timeout(timeouts.idle, keep(upstream, method, &response, pool, index)).await;
+            let kept = read_out(upstream, method, &response);
+            if let Ok(Ok(Some((stream, hint)))) = timeout(timeouts.idle, kept).await {
+                pool.idle(index).put(stream, std::time::Instant::now(), hint, announced);
+            }
         }
         Outcome::Answered { status: response.status, took }
     }
@@ -236,18 +244,17 @@ impl Copy {
     }
 }
 
-/// Reads an answer to its end, and gives its connection back.
-async fn keep(
+/// Reads an answer to its end: its connection, where that may be kept, and for how long the backend
+/// keeps it.
+async fn read_out(
     mut upstream: h1::upstream::Upstream,
     method: Method,
     response: &Response,
-    pool: &LocalPool,
-    index: usize,
-) -> io::Result<()> {
+) -> io::Result<Option<(Stream, Option<Duration>)>> {
     let malformed = |_| io::Error::from(io::ErrorKind::InvalidData);
     let rules = rules::of_response(method, response).map_err(malformed)?;
     if !rules.keep_alive {
-        return Ok(());
+        return Ok(None);
     }
     let mut body = Body::new(rules.framing, u64::MAX);
     let mut thrown_away = 0;
@@ -260,18 +267,16 @@ async fn keep(
             }
             Piece::End(count) => {
                 side.input.consume(count);
-                if side.input.is_empty() {
-                    let hint = rules::keep_alive_hint(&response.fields);
-                    pool.idle(index).put(upstream.side.stream, std::time::Instant::now(), hint);
-                }
-                return Ok(());
+                let clean = side.input.is_empty();
+                let hint = rules::keep_alive_hint(&response.fields);
+                return Ok(clean.then_some((upstream.side.stream, hint)));
             }
             Piece::More => {
                 if poll_fn(|context| side.poll_fill_lazily(context)).await? == 0 {
-                    return Ok(());
+                    return Ok(None);
                 }
             }
         }
     }
-    Ok(())
+    Ok(None)
 }

@@ -7,7 +7,6 @@ use crate::{
     http::{
         answers::Answer,
         conditions::Asked,
-        connection::Ends,
         door::{Door, Serving},
         downstream::Downstream,
         forward::forward,
@@ -28,7 +27,8 @@ use crate::{
         head::{Request, Version},
         path::{self, PathError, Reading},
     },
-    net::tls::Caller,
+    net::{ends::Ends, proxy_protocol::Announcement, tls::Caller},
+    pool::local::LocalPool,
 };
 
 /// One request of a connection, with all that serves it.
@@ -39,6 +39,7 @@ pub struct Exchange<'a> {
     pub later: &'a LaterPools,
     pub local: &'a Local,
     pub request: &'a Request,
+    pub ends: &'a Ends,
     pub sender: Sender,
     /// Who the client is; `None` where that is not asked.
     pub caller: Option<&'a Caller>,
@@ -98,6 +99,7 @@ pub async fn serve(
         later: &later,
         local,
         request,
+        ends,
         sender,
         caller,
         target: None,
@@ -257,6 +259,12 @@ impl<'a> Exchange<'a> {
         let hsts = self.serving.site.hsts.as_deref().filter(|_| self.sender.tls);
         let changes = self.changes(record, |rules| rules.response_headers.as_ref());
         Inbound { framing: Framing::Empty, connection, hsts, date: None, changes, set_cookie: None }
+    }
+
+    /// What a new connection to a backend of that pool says of the client's; `None`: nothing.
+    pub fn announcement(&self, pool: &LocalPool) -> Option<Announcement> {
+        let version = pool.pool.config.proxy_protocol?;
+        Some(self.ends.announcement(version, || self.client.destination()))
     }
 
     /// What the client showed of who it is.

@@ -8,7 +8,10 @@ use crate::{
         exchange::NoAnswer, h1, h2::upstream::UpstreamStream, local::Local, refusal,
         refusal::Refusal, upstream::Upstream,
     },
-    net::tls::{Alpn, Cause},
+    net::{
+        proxy_protocol::Announcement,
+        tls::{Alpn, Cause},
+    },
     pool::{
         dial::{Dial, DialError, dial},
         local::LocalPool,
@@ -18,28 +21,44 @@ use crate::{
 };
 
 /// An HTTP/1 connection that has been idle.
-pub fn idle(pool: &LocalPool, index: usize, local: &Local) -> Option<Upstream> {
+pub fn idle(
+    pool: &LocalPool,
+    index: usize,
+    announced: Option<Announcement>,
+    local: &Local,
+) -> Option<Upstream> {
     if pool.pool.config.protocol != Protocol::Http1 {
         return None;
     }
-    let stream = pool.idle(index).take(Instant::now())?;
+    let stream = pool.idle(index).take(Instant::now(), announced)?;
     pool.member(index).backend.metrics().connection_reused(local.slot);
     Some(Upstream::H1(h1::upstream::Upstream::new(stream, true, &local.buffers)))
 }
 
-/// A new connection; in HTTP/2, room on one that is open, or on a new one. It has no deadline of its
-/// own.
-pub async fn open(pool: &LocalPool, index: usize, local: &Local) -> Result<Upstream, DialError> {
+/// A new connection; in HTTP/2, where nothing is announced, room on one that is open, or on
+/// a new one. It has no deadline of its own.
+pub async fn open(
+    pool: &LocalPool,
+    index: usize,
+    announced: Option<Announcement>,
+    local: &Local,
+) -> Result<Upstream, DialError> {
     match pool.pool.config.protocol {
-        Protocol::Http1 => open_h1(pool, index, local).await,
+        Protocol::Http1 => open_h1(pool, index, announced, local).await,
         Protocol::H2 => open_h2(pool, index, local).await,
     }
 }
 
-async fn open_h1(pool: &LocalPool, index: usize, local: &Local) -> Result<Upstream, DialError> {
+async fn open_h1(
+    pool: &LocalPool,
+    index: usize,
+    announced: Option<Announcement>,
+    local: &Local,
+) -> Result<Upstream, DialError> {
     let member = pool.member(index);
     let backend = &member.backend;
     let how = Dial::new(&pool.pool, member, Alpn::Http1, local.slot);
+    let how = Dial { announced, ..how };
     let stream = dial(&how).await?;
     backend.metrics().connection_opened(local.slot);
     Ok(Upstream::H1(h1::upstream::Upstream::new(stream, false, &local.buffers)))

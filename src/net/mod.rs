@@ -6,7 +6,8 @@
 //! - [`certificates`]: one certificate and its key, read from disk and understood.
 //! - [`tls`]: which certificate a client gets, and how TLS is spoken and resumed.
 //! - [`buffer`], [`side`]: memory that a worker lends; a connection with what was read of it.
-//! - [`proxy_protocol`]: what a proxy before us says of whom it connects for.
+//! - [`ends`]: where a client's connection comes from, and where it came to.
+//! - [`proxy_protocol`]: what a proxy says of whom it connects for, before us and to backends.
 //! - [`relay`]: bytes both ways between two connections.
 //! - [`client_hello`]: the name that a TLS client asks for, read without answering.
 //! - [`closing`]: that an address has been given up.
@@ -18,6 +19,7 @@ pub mod buffer;
 pub mod certificates;
 pub mod client_hello;
 pub mod closing;
+pub mod ends;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod inherited;

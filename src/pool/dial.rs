@@ -2,10 +2,11 @@
 
 use std::{io, net::SocketAddr, time::Instant};
 
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::{
     net::{
+        proxy_protocol::Announcement,
         stream::Stream,
         tls::{Alpn, Cause, ClientTls, HandshakeError},
     },
@@ -28,6 +29,8 @@ pub struct Dial<'a> {
     pub tls: Option<&'a ClientTls>,
     /// What is spoken inside TLS.
     pub alpn: Alpn,
+    /// What is said ahead of all else, TLS included; `None`: nothing.
+    pub announced: Option<Announcement>,
     /// In which handshakes are counted.
     pub metrics_slot: usize,
 }
@@ -42,20 +45,23 @@ pub enum DialError {
 }
 
 impl<'a> Dial<'a> {
-    /// To where the backend serves.
+    /// To where the backend serves; nothing is announced.
     pub fn new(pool: &'a Pool, member: &'a Member, alpn: Alpn, metrics_slot: usize) -> Dial<'a> {
         let (backend, name) = (&*member.backend, member.name.as_deref());
-        let tls = pool.tls.as_deref();
-        Dial { backend, name, address: backend.address(), tls, alpn, metrics_slot }
+        let (tls, announced) = (pool.tls.as_deref(), None);
+        Dial { backend, name, address: backend.address(), tls, alpn, announced, metrics_slot }
     }
 }
 
 /// Connects. It has no deadline of its own: whoever waits for it knows how long to wait, and what
 /// else may end the wait.
 pub async fn dial(how: &Dial<'_>) -> Result<Stream, DialError> {
-    let tcp = TcpStream::connect(how.address).await.map_err(DialError::Connect)?;
+    let mut tcp = TcpStream::connect(how.address).await.map_err(DialError::Connect)?;
     // Heads and short bodies leave in one write: there is nothing to wait for.
     tcp.set_nodelay(true).map_err(DialError::Connect)?;
+    if let Some(announced) = how.announced {
+        tcp.write_all(&announced.header()).await.map_err(DialError::Connect)?;
+    }
     match how.tls {
         None => Ok(Stream::Plain(tcp)),
         // Boxed: a handshake is large, and would make every request that dials plainly as large.
@@ -121,6 +127,7 @@ mod tests {
             address,
             tls: None,
             alpn: Alpn::Silent,
+            announced: None,
             metrics_slot: 0,
         };
         let stream = dial(&how).await.expect("a connection");

@@ -12,12 +12,12 @@ use tokio::sync::Notify;
 
 use crate::{
     config::Balance,
-    net::stream::Stream,
     observe::metrics::PickedBy,
     pool::{
         backend::Key,
         balance::{self, Ask, Memory, least_time::Estimate},
         hedge::FirstBytes,
+        idle::IdleConnections,
         members::{Member, Pool},
         multiplexed::Multiplexed,
         retry::{Budget, FailedTry, Reached, may_retry},
@@ -72,8 +72,7 @@ impl LocalPool {
             memory.credits.push(held.credit);
             reweighed |= held.weight.is_some_and(|before| before != member.weight);
             memory.times.push(held.time);
-            held.idle.max.set(pool.config.max_idle);
-            held.idle.limit.set(pool.config.timeouts.keep_alive);
+            held.idle.keep(pool.config.max_idle, pool.config.timeouts.keep_alive);
             held.multiplexed.keep_for(pool.config.timeouts.keep_alive);
             idle.push(held.idle);
             multiplexed.push(held.multiplexed);
@@ -277,72 +276,8 @@ impl LocalPool {
     /// Closes what has been idle too long or was closed by the backend.
     pub fn sweep(&self, now: Instant) {
         for connections in &self.idle {
-            connections.list.borrow_mut().retain_mut(|idle| idle.is_fit(now));
+            connections.sweep(now);
         }
         self.multiplexed.iter().for_each(|connections| connections.sweep(now));
-    }
-}
-
-/// The idle connections of one worker to one backend; the last one put in is the first one taken,
-/// so that the surplus of a busy hour ages and goes.
-#[derive(Default)]
-pub struct IdleConnections {
-    list: RefCell<Vec<Idle>>,
-    max: Cell<usize>,
-    /// How long one is kept, if the backend names no shorter time.
-    limit: Cell<Duration>,
-    retired: Cell<bool>,
-}
-
-struct Idle {
-    stream: Stream,
-    until: Instant,
-}
-
-/// A connection is given up so long before the backend would: a request that crosses its close on
-/// the wire is lost.
-const MARGIN: Duration = Duration::from_secs(1);
-
-impl IdleConnections {
-    /// One that the backend has, as far as we know, not closed.
-    pub fn take(&self, now: Instant) -> Option<Stream> {
-        let mut list = self.list.borrow_mut();
-        while let Some(mut idle) = list.pop() {
-            if idle.is_fit(now) {
-                return Some(idle.stream);
-            }
-        }
-        None
-    }
-
-    /// Keeps a connection on which an exchange has ended and nothing is left unread. `hint` is how
-    /// long the backend says that it keeps one.
-    pub fn put(&self, stream: Stream, now: Instant, hint: Option<Duration>) {
-        let limit = self.limit.get();
-        let keep = hint.map_or(limit, |hint| limit.min(hint.saturating_sub(MARGIN)));
-        let mut list = self.list.borrow_mut();
-        if !self.retired.get() && list.len() < self.max.get() && !keep.is_zero() {
-            list.push(Idle { stream, until: now + keep });
-        }
-    }
-
-    pub fn len(&self) -> usize {
-        self.list.borrow().len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn retire(&self) {
-        self.retired.set(true);
-        self.list.borrow_mut().clear();
-    }
-}
-
-impl Idle {
-    /// In time, and with nothing to read: neither an end nor bytes that no one asked for.
-    fn is_fit(&mut self, now: Instant) -> bool {
-        now < self.until && self.stream.is_quiet()
     }
 }

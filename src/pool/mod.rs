@@ -5,6 +5,7 @@
 //! - `balance/`: one algorithm a file.
 //! - `dial`: the one place where a connection to a backend is made.
 //! - `hedge`: after how long a second try is worth its price; pure.
+//! - `idle`: the connections that wait for their next request.
 //! - `health`: how probes and failures turn a verdict; pure.
 //! - `release`, `preference`, `pins`: what a backend runs, what the traffic keeps to, and a client; pure.
 //! - `retry`: when a failed try may be made again; pure.
@@ -13,7 +14,7 @@
 //! - `slow_start`: the share of its weight that a backend gets while it comes up; pure.
 //! - `sticky`: the cookie that keeps a client at its backend; pure.
 //! - `place`: a place at a backend: at once, or after a wait.
-//! - `local`: a worker's own share of a pool: rotation, retry budget, idle connections.
+//! - `local`: a worker's own share of a pool: rotation, retry budget, what is kept of its backends.
 
 pub mod backend;
 pub mod balance;
@@ -21,6 +22,7 @@ pub mod breaker;
 pub mod dial;
 pub mod health;
 pub mod hedge;
+pub mod idle;
 pub mod local;
 pub mod members;
 pub mod multiplexed;

@@ -1,17 +1,17 @@
 //! The story of a connection: whose name it asks for, a backend that takes it, bytes both ways.
 
-use std::{net::IpAddr, rc::Rc, time::Duration};
+use std::{rc::Rc, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
     net::{
         buffer::Buffer,
+        ends::Ends,
         local::Local,
         relay::{Ending, Moved, relay},
         side::Side,
         stream::Stream,
-        tls::Caller,
     },
     observe::{
         metrics::{Ended, Refusal},
@@ -27,15 +27,8 @@ use crate::{
     },
 };
 
-/// Where a connection comes from.
-pub struct Source {
-    pub address: IpAddr,
-    /// Who the client is, where the listener asks.
-    pub caller: Option<Rc<Caller>>,
-}
-
 /// Serves an accepted connection to its end. A door that closes meanwhile lets it go on.
-pub async fn serve(stream: Stream, source: Source, door: Rc<Door>, local: Rc<Local>) {
+pub async fn serve(stream: Stream, ends: Ends, door: Rc<Door>, local: Rc<Local>) {
     let begun = Instant::now();
     let serving = door.serving();
     drop(door);
@@ -47,10 +40,9 @@ pub async fn serve(stream: Stream, source: Source, door: Rc<Door>, local: Rc<Loc
     };
     let pool = serving.pools[lead.pool].clone();
     let idle = pool.pool.config.timeouts.tunnel_idle;
-    let address = source.address;
     let mut record = Record {
         begun,
-        source,
+        ends,
         listener: serving.site.listener.clone(),
         pool: pool.pool.config.name.clone(),
         tls: client.side.stream.is_tls(),
@@ -64,7 +56,8 @@ pub async fn serve(stream: Stream, source: Source, door: Rc<Door>, local: Rc<Loc
         of_listener: serving.site.metrics.clone(),
         metrics: lead.metrics.clone(),
     };
-    let reached = Course::new(pool, address, local.slot).reach(&mut client, &mut record).await;
+    let course = Course::new(pool, &record.ends, &client.side.stream, local.slot);
+    let reached = course.reach(&mut client, &mut record).await;
     // From here on no configuration is held: a relay may outlive many.
     drop(serving);
     let ended = match reached {

@@ -1,12 +1,14 @@
 //! The way of a connection to a backend: a place there, and the connection to it; and to another
 //! while nothing has been said yet.
 
-use std::{net::IpAddr, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 use tokio::time::Instant;
 
 use crate::{
     net::{
+        ends::Ends,
+        proxy_protocol::Announcement,
         stream::Stream,
         tls::{Alpn, Cause},
     },
@@ -37,6 +39,8 @@ pub struct Course {
     tried: Vec<usize>,
     /// Of a consistent hash.
     key: Option<u64>,
+    /// To the backend.
+    announced: Option<Announcement>,
     /// Of the worker.
     slot: usize,
 }
@@ -48,9 +52,14 @@ pub struct Reach {
 }
 
 impl Course {
-    pub fn new(pool: Rc<LocalPool>, source: IpAddr, slot: usize) -> Course {
-        let key = pool.pool.config.hash.as_ref().and_then(|by| connection_key(by, source));
-        Course { pool, tried: Vec::new(), key, slot }
+    /// Of a client that has come on `stream`.
+    pub fn new(pool: Rc<LocalPool>, ends: &Ends, stream: &Stream, slot: usize) -> Course {
+        let config = &pool.pool.config;
+        let source = ends.peer.ip().to_canonical();
+        let key = config.hash.as_ref().and_then(|by| connection_key(by, source));
+        let socket = || stream.tcp().local_addr().ok();
+        let announced = config.proxy_protocol.map(|version| ends.announcement(version, socket));
+        Course { pool, tried: Vec::new(), key, announced, slot }
     }
 
     /// Tries backends until one is reached or none may be tried any more.
@@ -87,6 +96,7 @@ impl Course {
         let member = self.pool.member(index);
         let backend: &Arc<Backend> = &member.backend;
         let how = Dial::new(&self.pool.pool, member, Alpn::Silent, self.slot);
+        let how = Dial { announced: self.announced, ..how };
         let begun = Instant::now();
         let deadline = begun + self.pool.pool.config.timeouts.connect;
         let connected = client.unless_broken(deadline, dial(&how)).await;

@@ -8,19 +8,18 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    net::local::Local,
+    net::{ends::Ends, local::Local},
     observe::{
         access_log::{Entry, TCP},
         metrics::{Ended, ListenerMetrics, TcpMetrics},
     },
     pool::backend::Backend,
-    tcp::connection::Source,
 };
 
 /// Gathered while a connection is served. It holds nothing of a snapshot: a relay may outlive many.
 pub struct Record {
     pub begun: Instant,
-    pub source: Source,
+    pub ends: Ends,
     pub listener: Arc<str>,
     pub pool: Arc<str>,
     /// Terminated here.
@@ -62,7 +61,7 @@ impl Record {
 
     fn log(&self, local: &Local, ended: Ended) {
         let backend = self.backend.as_ref().map(|backend| backend.address().to_string());
-        let certificate = self.source.caller.as_ref().and_then(|caller| caller.certificate());
+        let certificate = self.ends.caller.as_ref().and_then(|caller| caller.certificate());
         let (reason, ended) = match ended {
             Ended::Failed(reason) => (Some(reason), ""),
             Ended::ClientClosed | Ended::BackendClosed => (None, ended.word()),
@@ -71,7 +70,7 @@ impl Record {
         local.log(&Entry {
             time: time.checked_sub(total).unwrap_or(time),
             request_id: "",
-            client: self.source.address,
+            client: self.ends.peer.ip().to_canonical(),
             client_subject: certificate.map(|certificate| &*certificate.subject),
             method: b"",
             host: self.name.as_deref().unwrap_or_default().as_bytes(),

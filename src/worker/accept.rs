@@ -21,11 +21,11 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     config::network::Network,
-    http::connection::Ends,
     net::{
+        ends::Ends,
         listen::OpenConnections,
         local::Local,
-        proxy_protocol::{self, Told},
+        proxy_protocol::{Endpoints, Told, read},
         stream::Stream,
         tls::{Caller, Cause, HandshakeError, ServerTls},
     },
@@ -172,7 +172,7 @@ impl Post {
         let open = (open.enter(), self.connections.enter());
         spawn_local(async move {
             match proxies {
-                None => post.serve(stream, peer).await,
+                None => post.serve(stream, peer, None).await,
                 // Boxed: other connections would carry its memory.
                 Some(proxies) => Box::pin(post.serve_proxied(stream, peer, &proxies, &room)).await,
             }
@@ -181,11 +181,11 @@ impl Post {
         });
     }
 
-    async fn serve(&self, tcp: TcpStream, peer: SocketAddr) {
+    async fn serve(&self, tcp: TcpStream, peer: SocketAddr, destination: Option<SocketAddr>) {
         let Some((stream, caller)) = self.handshake(tcp).await else {
             return;
         };
-        let ends = Ends { peer, port: self.port, caller };
+        let ends = Ends { peer, port: self.port, destination, caller };
         self.behind.serve(stream, ends, self.local.clone()).await;
     }
 
@@ -204,17 +204,17 @@ impl Post {
         if !proxies.iter().any(|network| network.contains(peer.ip())) {
             return refused(Refusal::ProxySource);
         }
-        let told = timeout(self.behind.patience(), proxy_protocol::read(&mut stream)).await;
-        let client = match told {
-            Ok(Ok(Told::Client(client))) => client,
-            Ok(Ok(Told::Nobody)) => peer,
+        let told = timeout(self.behind.patience(), read::header(&mut stream)).await;
+        let (client, destination) = match told {
+            Ok(Ok(Told::Client(Endpoints { source, destination }))) => (source, Some(destination)),
+            Ok(Ok(Told::Nobody)) => (peer, None),
             Ok(Err(_)) => return refused(Refusal::BadProxyHeader),
             Err(_) => return refused(Refusal::ProxyHeaderTimeout),
         };
         let Some(_source) = room.sources.enter(client.ip(), room.max_per_source) else {
             return refused(Refusal::SourceLimit);
         };
-        self.serve(stream, client).await;
+        self.serve(stream, client, destination).await;
     }
 
     /// The stream as it is, or after its TLS handshake; with who the client is, where that is asked.

@@ -3,11 +3,8 @@
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use crate::{
-    http::{
-        self,
-        connection::{self, Ends},
-    },
-    net::{local::Local, stream::Stream},
+    http::{self, connection},
+    net::{ends::Ends, local::Local, stream::Stream},
     pool::local::LocalPool,
     snapshot::{Door, Site, Snapshot},
     tcp,
@@ -101,10 +98,7 @@ impl Behind {
             Behind::Http(door) => connection::serve(stream, ends, door.clone(), local).await,
             // Boxed: connections that speak HTTP would carry its memory.
             Behind::Tcp(door) => {
-                let address = ends.peer.ip().to_canonical();
-                let source = tcp::connection::Source { address, caller: ends.caller };
-                let served = tcp::connection::serve(stream, source, door.clone(), local);
-                Box::pin(served).await;
+                Box::pin(tcp::connection::serve(stream, ends, door.clone(), local)).await;
             }
         }
     }

@@ -5,8 +5,8 @@ use crate::{
     config::{
         model::{
             Backend, Breaker, Certificate, Hash, HashKey, Health, Hedge, HostHeader, HttpProbe,
-            Passive, Pool, PoolTimeouts, PoolTls, ProbeKind, Queue, ReleaseSource, Retry, Sticky,
-            Trust,
+            Passive, Pool, PoolTimeouts, PoolTls, ProbeKind, ProxyProtocol, Queue, ReleaseSource,
+            Retry, Sticky, Trust,
         },
         words::Words,
     },
@@ -34,6 +34,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         on_skew_min,
         pin,
         protocol,
+        proxy_protocol,
         breaker: old_breaker,
         hedge: old_hedge,
     } = old;
@@ -70,6 +71,9 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
     changes.value("on_skew_min", share_text(*on_skew_min), share_text(new.on_skew_min));
     changes.value("pin", pin, new.pin);
     changes.value("protocol", protocol.word(), new.protocol.word());
+    let version =
+        |version: Option<ProxyProtocol>| or_none(version.map(|version| version.word().to_owned()));
+    changes.value("proxy_protocol", version(*proxy_protocol), version(new.proxy_protocol));
 }
 
 fn sticky(changes: &mut Changes, old: Option<&Sticky>, new: Option<&Sticky>) {

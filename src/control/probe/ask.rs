@@ -193,7 +193,15 @@ mod tests {
 
     fn plainly(backend: &Backend) -> Dial<'_> {
         let address = backend.address();
-        Dial { backend, name: None, address, tls: None, alpn: Alpn::Http1, metrics_slot: 0 }
+        Dial {
+            backend,
+            name: None,
+            address,
+            tls: None,
+            alpn: Alpn::Http1,
+            announced: None,
+            metrics_slot: 0,
+        }
     }
 
     fn get(text: Option<&str>) -> ProbeKind {

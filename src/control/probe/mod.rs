@@ -23,8 +23,11 @@ use tokio::{
 };
 
 use crate::{
-    config::{self, Protocol},
-    net::tls::{Alpn, ClientTls},
+    config::{self, Protocol, ProxyProtocol},
+    net::{
+        proxy_protocol::{Announcement, Told},
+        tls::{Alpn, ClientTls},
+    },
     pool::{
         backend::{Backend, Key},
         dial::Dial,
@@ -65,6 +68,7 @@ struct Running {
     name: Option<Arc<str>>,
     health: config::Health,
     protocol: Protocol,
+    proxy_protocol: Option<ProxyProtocol>,
     tls: Option<Arc<ClientTls>>,
     handle: AbortHandle,
 }
@@ -73,7 +77,8 @@ impl Running {
     fn asks_as(&self, health: &config::Health, pool: &Pool, member: &Member) -> bool {
         let same = self.health == *health
             && self.name == member.name
-            && self.protocol == pool.config.protocol;
+            && self.protocol == pool.config.protocol
+            && self.proxy_protocol == pool.config.proxy_protocol;
         same && pool.speaks(self.tls.as_ref())
     }
 }
@@ -129,6 +134,7 @@ impl Probes {
             name: member.name.clone(),
             health: health.clone(),
             protocol: pool.config.protocol,
+            proxy_protocol: pool.config.proxy_protocol,
             tls: pool.tls.clone(),
             task: self.next_task,
             slots: self.slots.clone(),
@@ -136,9 +142,15 @@ impl Probes {
             metrics_slot: self.metrics_slot,
         };
         let handle = tokio::spawn(probing.run(delay)).abort_handle();
-        let (health, tls) = (health.clone(), pool.tls.clone());
-        let (protocol, name) = (pool.config.protocol, member.name.clone());
-        let running = Running { task: self.next_task, name, health, protocol, tls, handle };
+        let running = Running {
+            task: self.next_task,
+            name: member.name.clone(),
+            health: health.clone(),
+            protocol: pool.config.protocol,
+            proxy_protocol: pool.config.proxy_protocol,
+            tls: pool.tls.clone(),
+            handle,
+        };
         self.running.insert(member.backend.key().clone(), running);
     }
 }
@@ -149,6 +161,7 @@ struct Probing {
     name: Option<Arc<str>>,
     health: config::Health,
     protocol: Protocol,
+    proxy_protocol: Option<ProxyProtocol>,
     tls: Option<Arc<ClientTls>>,
     task: u64,
     slots: Arc<Semaphore>,
@@ -178,7 +191,7 @@ impl Probing {
     }
 
     /// As requests are sent; another port that is probed is a server of its own, which is asked over
-    /// HTTP/1.1.
+    /// HTTP/1.1 and told nothing.
     fn dial(&self) -> Dial<'_> {
         let mut address = self.backend.address();
         if let Some(port) = self.health.port {
@@ -189,8 +202,10 @@ impl Probing {
             (Protocol::H2, Some(_)) | (Protocol::Http1, _) => Alpn::Http1,
         };
         let tls = self.tls.as_deref().filter(|_| self.health.tls);
+        let version = self.proxy_protocol.filter(|_| self.health.port.is_none());
+        let announced = version.map(|version| Announcement { version, told: Told::Nobody });
         let (name, metrics_slot) = (self.name.as_deref(), self.metrics_slot);
-        Dial { backend: &self.backend, name, address, tls, alpn, metrics_slot }
+        Dial { backend: &self.backend, name, address, tls, alpn, announced, metrics_slot }
     }
 
     fn count(&self, result: &ProbeResult) {

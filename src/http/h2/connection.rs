@@ -20,7 +20,6 @@ use tokio::{sync::Notify, task::spawn_local, time::Instant};
 
 use crate::{
     http::{
-        connection::Ends,
         door::Door,
         downstream::Downstream,
         local::Local,
@@ -28,7 +27,7 @@ use crate::{
         site::Site,
     },
     message,
-    net::{stream::Stream, timer::Timer},
+    net::{ends::Ends, stream::Stream, timer::Timer},
     observe::reason::Reason as Word,
 };
 
@@ -53,6 +52,9 @@ type Connection = server::Connection<Watched, Bytes>;
 
 /// Serves a connection. `before` is what has been read of it.
 pub async fn serve(stream: Stream, before: Vec<u8>, ends: Ends, door: Rc<Door>, local: Rc<Local>) {
+    // Asked once: the streams don't have the socket.
+    let destination = ends.destination.or_else(|| stream.tcp().local_addr().ok());
+    let ends = Ends { destination, ..ends };
     let site = door.serving().site.clone();
     let limits = &site.limits;
     let ledger = Ledger::new(limits.max_control_frames, limits.max_resets);

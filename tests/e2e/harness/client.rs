@@ -64,6 +64,11 @@ impl Client {
     }
 
     /// A GET on this connection.
+    /// Its own end.
+    pub fn address(&self) -> SocketAddr {
+        self.tcp().local_addr().expect("an open socket")
+    }
+
     #[track_caller]
     pub fn get(&mut self, path: &str) -> Answer {
         self.send(request(path));

@@ -1,5 +1,4 @@
-//! The PROXY protocol, versions 1 and 2: what a proxy before us says of whom it connects for, ahead of
-//! all other bytes (haproxy.org, doc/proxy-protocol.txt). The parsers are pure.
+//! The header that a proxy before us sends. The parsers are pure.
 
 use std::{
     io,
@@ -8,20 +7,12 @@ use std::{
 
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
-/// What version 2 begins with.
-const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+use super::{Endpoints, SIGNATURE, Told};
+
 /// The longest line of version 1, its CRLF included (section 2.1).
 const LONGEST_LINE: usize = 107;
 /// What may follow the head of version 2: addresses, then fields that we skip.
 const MAX_REST: usize = 4096;
-
-/// Whom a connection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    Client(SocketAddr),
-    /// The proxy's own connection, such as its health check, or one that it knows nothing of.
-    Nobody,
-}
 
 /// Why there is no header.
 #[derive(Debug)]
@@ -38,7 +29,7 @@ impl From<io::Error> for HeaderError {
 }
 
 /// Reads the header and no byte behind it.
-pub async fn read(stream: &mut TcpStream) -> Result<Told, HeaderError> {
+pub async fn header(stream: &mut TcpStream) -> Result<Told, HeaderError> {
     let mut begin = [0; SIGNATURE.len()];
     stream.read_exact(&mut begin).await?;
     if begin == SIGNATURE {
@@ -82,21 +73,21 @@ pub fn v1(line: &[u8]) -> Option<Told> {
         let plain = line.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         return plain.then_some(Told::Nobody);
     }
-    let (source, destination) = (words.next()?, words.next()?);
+    let (source, destination) = (ip(family, words.next()?)?, ip(family, words.next()?)?);
     let ports = (port(words.next()?)?, port(words.next()?)?);
     if words.next().is_some() {
         return None;
     }
-    let source: IpAddr = match family {
-        "TCP4" => {
-            (source.parse::<Ipv4Addr>().ok()?, destination.parse::<Ipv4Addr>().ok()?).0.into()
-        }
-        "TCP6" => {
-            (source.parse::<Ipv6Addr>().ok()?, destination.parse::<Ipv6Addr>().ok()?).0.into()
-        }
-        _ => return None,
-    };
-    Some(Told::Client(SocketAddr::new(source, ports.0)))
+    let source = SocketAddr::new(source, ports.0);
+    Some(Told::Client(Endpoints { source, destination: SocketAddr::new(destination, ports.1) }))
+}
+
+fn ip(family: &str, text: &str) -> Option<IpAddr> {
+    match family {
+        "TCP4" => text.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+        "TCP6" => text.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        _ => None,
+    }
 }
 
 /// Decimal, without a sign or a zero in front.
@@ -117,35 +108,51 @@ pub fn v2(command: u8, family: u8, rest: &[u8]) -> Option<Told> {
     match family {
         // Over TCP; what is told of other kinds of socket is none of ours.
         0x11 => {
-            let addresses: &[u8; 12] = rest.first_chunk()?;
-            let [a, b, c, d, .., high, low, _, _] = *addresses;
-            let ip = Ipv4Addr::new(a, b, c, d);
-            Some(Told::Client((ip, u16::from_be_bytes([high, low])).into()))
+            let (addresses, _) = rest.split_first_chunk::<12>()?;
+            let (source, rest) = addresses.split_first_chunk::<4>()?;
+            let (destination, ports) = rest.split_first_chunk::<4>()?;
+            endpoints(Ipv4Addr::from(*source), Ipv4Addr::from(*destination), ports)
         }
         0x21 => {
-            let addresses: &[u8; 36] = rest.first_chunk()?;
-            let octets: [u8; 16] = *addresses.first_chunk()?;
-            let port = u16::from_be_bytes([addresses[32], addresses[33]]);
-            Some(Told::Client((Ipv6Addr::from(octets), port).into()))
+            let (addresses, _) = rest.split_first_chunk::<36>()?;
+            let (source, rest) = addresses.split_first_chunk::<16>()?;
+            let (destination, ports) = rest.split_first_chunk::<16>()?;
+            endpoints(Ipv6Addr::from(*source), Ipv6Addr::from(*destination), ports)
         }
         0x00 | 0x12 | 0x22 | 0x31 | 0x32 => Some(Told::Nobody),
         _ => None,
     }
 }
 
+/// The ports are the source's, then the destination's.
+fn endpoints<Ip: Into<IpAddr>>(source: Ip, destination: Ip, ports: &[u8]) -> Option<Told> {
+    let &[a, b, c, d] = ports.first_chunk::<4>()?;
+    let source = SocketAddr::new(source.into(), u16::from_be_bytes([a, b]));
+    let destination = SocketAddr::new(destination.into(), u16::from_be_bytes([c, d]));
+    Some(Told::Client(Endpoints { source, destination }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn client(text: &str) -> Option<Told> {
-        Some(Told::Client(text.parse().expect("an address")))
+    fn client(source: &str, destination: &str) -> Option<Told> {
+        let address = |text: &str| text.parse().expect("an address");
+        let (source, destination) = (address(source), address(destination));
+        Some(Told::Client(Endpoints { source, destination }))
     }
 
     #[test]
     fn a_line() {
         let line = |line: &str| v1(format!("{line}\r\n").as_bytes());
-        assert_eq!(line("PROXY TCP4 192.0.2.7 10.0.0.1 5 443"), client("192.0.2.7:5"));
-        assert_eq!(line("PROXY TCP6 2001:db8::7 ::1 65535 443"), client("[2001:db8::7]:65535"));
+        assert_eq!(
+            line("PROXY TCP4 192.0.2.7 10.0.0.1 5 443"),
+            client("192.0.2.7:5", "10.0.0.1:443")
+        );
+        assert_eq!(
+            line("PROXY TCP6 2001:db8::7 ::1 65535 443"),
+            client("[2001:db8::7]:65535", "[::1]:443")
+        );
         assert_eq!(line("PROXY UNKNOWN"), Some(Told::Nobody));
         assert_eq!(line("PROXY UNKNOWN ffff::1 x 1 2"), Some(Told::Nobody));
         for bad in [
@@ -171,12 +178,12 @@ mod tests {
     #[test]
     fn a_head_of_version_2() {
         let v4 = [192, 0, 2, 7, 10, 0, 0, 1, 0, 5, 1, 187];
-        assert_eq!(v2(0x21, 0x11, &v4), client("192.0.2.7:5"));
+        assert_eq!(v2(0x21, 0x11, &v4), client("192.0.2.7:5", "10.0.0.1:443"));
         let with_more = [&v4[..], &[3, 0, 1, 0]].concat();
-        assert_eq!(v2(0x21, 0x11, &with_more), client("192.0.2.7:5"));
+        assert_eq!(v2(0x21, 0x11, &with_more), client("192.0.2.7:5", "10.0.0.1:443"));
         let mut v6 = [0; 36];
-        (v6[15], v6[33]) = (1, 9);
-        assert_eq!(v2(0x21, 0x21, &v6), client("[::1]:9"));
+        (v6[15], v6[31], v6[33], v6[35]) = (1, 2, 9, 8);
+        assert_eq!(v2(0x21, 0x21, &v6), client("[::1]:9", "[::2]:8"));
         assert_eq!(v2(0x20, 0x11, &v4), Some(Told::Nobody), "its own connection");
         assert_eq!(v2(0x21, 0x00, &[]), Some(Told::Nobody));
         assert_eq!(v2(0x21, 0x11, &v4[..11]), None);

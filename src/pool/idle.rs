@@ -1,0 +1,105 @@
+//! The idle connections of one worker to one backend. Never shared between workers.
+
+use std::{
+    cell::{Cell, RefCell},
+    time::{Duration, Instant},
+};
+
+use crate::net::{proxy_protocol::Announcement, stream::Stream};
+
+/// The last one put in is the first one taken, so that the surplus of a busy hour ages and goes.
+#[derive(Default)]
+pub struct IdleConnections {
+    list: RefCell<Vec<Idle>>,
+    max: Cell<usize>,
+    /// How long one is kept, if the backend names no shorter time.
+    limit: Cell<Duration>,
+    retired: Cell<bool>,
+}
+
+struct Idle {
+    stream: Stream,
+    until: Instant,
+    /// Boxed: few pools have it, and every connection would carry its memory.
+    announced: Option<Box<Announcement>>,
+}
+
+/// A connection is given up so long before the backend would: a request that crosses its close on
+/// the wire is lost.
+const MARGIN: Duration = Duration::from_secs(1);
+
+impl IdleConnections {
+    /// From now on, at the most `max` are kept, and none longer than `limit`.
+    pub fn keep(&self, max: usize, limit: Duration) {
+        self.max.set(max);
+        self.limit.set(limit);
+    }
+
+    /// One that the backend has, as far as we know, not closed, and on which it was told what is
+    /// told now: what a connection announced holds for all that it carries.
+    pub fn take(&self, now: Instant, announced: Option<Announcement>) -> Option<Stream> {
+        let mut list = self.list.borrow_mut();
+        while let Some(last) = list.iter().rposition(|idle| idle.announced() == announced) {
+            let mut idle = list.remove(last);
+            if idle.is_fit(now) {
+                return Some(idle.stream);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection on which an exchange has ended and nothing is left unread. `hint` is how
+    /// long the backend says that it keeps one.
+    pub fn put(
+        &self,
+        stream: Stream,
+        now: Instant,
+        hint: Option<Duration>,
+        announced: Option<Announcement>,
+    ) {
+        let limit = self.limit.get();
+        let keep = hint.map_or(limit, |hint| limit.min(hint.saturating_sub(MARGIN)));
+        if self.retired.get() || self.max.get() == 0 || keep.is_zero() {
+            return;
+        }
+        let mut list = self.list.borrow_mut();
+        if list.len() >= self.max.get() {
+            if announced.is_none() {
+                return;
+            }
+            // Of a client that may have left long ago, and is of use to no other.
+            list.remove(0);
+        }
+        list.push(Idle { stream, until: now + keep, announced: announced.map(Box::new) });
+    }
+
+    pub fn len(&self) -> usize {
+        self.list.borrow().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Closes what has been idle too long or was closed by the backend.
+    pub fn sweep(&self, now: Instant) {
+        self.list.borrow_mut().retain_mut(|idle| idle.is_fit(now));
+    }
+
+    /// Closes all, and keeps none from now on.
+    pub fn retire(&self) {
+        self.retired.set(true);
+        self.list.borrow_mut().clear();
+    }
+}
+
+impl Idle {
+    fn announced(&self) -> Option<Announcement> {
+        self.announced.as_deref().copied()
+    }
+
+    /// In time, and with nothing to read: neither an end nor bytes that no one asked for.
+    fn is_fit(&mut self, now: Instant) -> bool {
+        now < self.until && self.stream.is_quiet()
+    }
+}
