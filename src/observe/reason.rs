@@ -116,6 +116,9 @@ reasons! {
     NoUpgrade = "no-upgrade", Some(501);
     /// No byte passed either way on an upgraded or a TCP connection within `tunnel_idle`. Nobody's.
     TunnelIdle = "tunnel-idle", None;
+    /// The process ended, and `drain_timeout` had passed: an upgraded or a TCP connection that was
+    /// still open was cut. Nobody's.
+    DrainTimeout = "drain-timeout", None;
 
     // The backend's fault.
     /// The backend refused the connection, or could not be reached. Backend.

@@ -22,7 +22,7 @@ use crate::{
         client::Client,
         course::{Course, Reach},
         door::{Door, Serving},
-        record::Record,
+        record::{CUT, Record},
         site::Lead,
     },
 };
@@ -41,6 +41,7 @@ pub async fn serve(stream: Stream, ends: Ends, door: Rc<Door>, local: Rc<Local>)
     let pool = serving.pools[lead.pool].clone();
     let idle = pool.pool.config.timeouts.tunnel_idle;
     let mut record = Record {
+        local: local.clone(),
         begun,
         ends,
         listener: serving.site.listener.clone(),
@@ -55,16 +56,16 @@ pub async fn serve(stream: Stream, ends: Ends, door: Rc<Door>, local: Rc<Local>)
         bytes_out: 0,
         of_listener: serving.site.metrics.clone(),
         metrics: lead.metrics.clone(),
+        ended: CUT,
     };
     let course = Course::new(pool, &record.ends, &client.side.stream, local.slot);
     let reached = course.reach(&mut client, &mut record).await;
     // From here on no configuration is held: a relay may outlive many.
     drop(serving);
-    let ended = match reached {
-        Ok(reach) => Joined::new(client, reach, &local).relay(&mut record, &local, idle).await,
+    record.ended = match reached {
+        Ok(reach) => Joined::new(client, reach, &local).relay(&mut record, idle).await,
         Err(reason) => Ended::Failed(reason),
     };
-    record.finish(&local, ended);
 }
 
 /// Where a connection goes, and what told it.
@@ -102,9 +103,9 @@ impl Joined {
         Joined { client, backend, _held: held, clean: false }
     }
 
-    async fn relay(mut self, record: &mut Record, local: &Local, idle: Duration) -> Ended {
+    async fn relay(mut self, record: &mut Record, idle: Duration) -> Ended {
         let Client { side, timer, .. } = &mut self.client;
-        let tell = |moved: Moved| record.relayed(local.slot, moved.up, moved.down);
+        let tell = |moved: Moved| record.relayed(moved.up, moved.down);
         let relayed = relay(side, &mut self.backend, timer, idle, tell).await;
         // What breaks on one side is reset on the other, which could else take it for a clean end.
         self.clean = !matches!(relayed.end, Ending::ClientBroke | Ending::BackendBroke);

@@ -1,7 +1,9 @@
 //! What is told of one connection when it is over: its metrics and its line in the access log.
 
 use std::{
+    rc::Rc,
     sync::Arc,
+    thread,
     time::{Duration, SystemTime},
 };
 
@@ -12,12 +14,15 @@ use crate::{
     observe::{
         access_log::{Entry, TCP},
         metrics::{Ended, ListenerMetrics, TcpMetrics},
+        reason::Reason,
     },
     pool::backend::Backend,
 };
 
-/// Gathered while a connection is served. It holds nothing of a snapshot: a relay may outlive many.
+/// Gathered while a connection is served, and told when it is dropped: the drain's deadline leaves no
+/// other moment. It holds nothing of a snapshot: a relay may outlive many.
 pub struct Record {
+    pub local: Rc<Local>,
     pub begun: Instant,
     pub ends: Ends,
     pub listener: Arc<str>,
@@ -36,11 +41,17 @@ pub struct Record {
     pub bytes_out: u64,
     pub of_listener: Arc<ListenerMetrics>,
     pub metrics: Arc<TcpMetrics>,
+    /// [`CUT`] until it has.
+    pub ended: Ended,
 }
+
+/// How a connection ends that is still open at the drain's deadline.
+pub const CUT: Ended = Ended::Failed(Reason::DrainTimeout);
 
 impl Record {
     /// Bytes have passed.
-    pub fn relayed(&mut self, slot: usize, up: u64, down: u64) {
+    pub fn relayed(&mut self, up: u64, down: u64) {
+        let slot = self.local.slot;
         self.bytes_in += up;
         self.bytes_out += down;
         self.of_listener.received(slot, up);
@@ -51,23 +62,15 @@ impl Record {
         }
     }
 
-    /// The connection is over.
-    pub fn finish(self, local: &Local, ended: Ended) {
-        self.metrics.ended(local.slot, ended);
-        if local.logs() {
-            self.log(local, ended);
-        }
-    }
-
-    fn log(&self, local: &Local, ended: Ended) {
+    fn log(&self) {
         let backend = self.backend.as_ref().map(|backend| backend.address().to_string());
         let certificate = self.ends.caller.as_ref().and_then(|caller| caller.certificate());
-        let (reason, ended) = match ended {
+        let (reason, ended) = match self.ended {
             Ended::Failed(reason) => (Some(reason), ""),
-            Ended::ClientClosed | Ended::BackendClosed => (None, ended.word()),
+            Ended::ClientClosed | Ended::BackendClosed => (None, self.ended.word()),
         };
         let (total, time) = (self.begun.elapsed(), SystemTime::now());
-        local.log(&Entry {
+        self.local.log(&Entry {
             time: time.checked_sub(total).unwrap_or(time),
             request_id: "",
             client: self.ends.peer.ip().to_canonical(),
@@ -95,5 +98,18 @@ impl Record {
             referer: b"",
             user_agent: b"",
         });
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // A mistake of our own has no line: there is no reason to give.
+        if thread::panicking() {
+            return;
+        }
+        self.metrics.ended(self.local.slot, self.ended);
+        if self.local.logs() {
+            self.log();
+        }
     }
 }

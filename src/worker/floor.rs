@@ -47,7 +47,7 @@ impl Floor {
         self.follow_doors(snapshot);
     }
 
-    pub fn local(&self) -> &Local {
+    pub fn local(&self) -> &Rc<Local> {
         &self.local
     }
 

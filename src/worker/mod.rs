@@ -11,6 +11,7 @@ mod floor;
 
 use std::{
     io,
+    rc::Rc,
     sync::{Arc, mpsc},
     thread::JoinHandle,
     time::Duration,
@@ -23,6 +24,7 @@ use tokio::{
 };
 
 use crate::{
+    net::local::Local,
     roll::{Place, TICK},
     snapshot::{Phase, Snapshot},
     worker::floor::Floor,
@@ -62,7 +64,7 @@ pub fn spawn(
         match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
             Ok(runtime) => {
                 let _ = tell.send(Ok(()));
-                live(&runtime, index, snapshots, place);
+                live(runtime, index, snapshots, place);
             }
             Err(error) => drop(tell.send(Err(error))),
         }
@@ -72,17 +74,27 @@ pub fn spawn(
 }
 
 fn live(
-    runtime: &LocalRuntime,
+    runtime: LocalRuntime,
     index: usize,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     place: Place,
 ) {
     let _vital = Vital;
-    runtime.block_on(work(index, snapshots, &place));
+    let local = runtime.block_on(work(index, snapshots, &place));
+    // What is cut here writes its last lines. Only then is the place given up: whoever waits for that
+    // closes the access log.
+    drop(runtime);
+    local.set_log(None);
+    drop(place);
 }
 
-/// A worker's life: it follows the snapshots, and tidies now and then.
-async fn work(index: usize, mut snapshots: watch::Receiver<Arc<Snapshot>>, place: &Place) {
+/// A worker's life: it follows the snapshots, and tidies now and then. What is left of it is what its
+/// connections were lent.
+async fn work(
+    index: usize,
+    mut snapshots: watch::Receiver<Arc<Snapshot>>,
+    place: &Place,
+) -> Rc<Local> {
     let first = snapshots.borrow_and_update().clone();
     let mut floor = Floor::new(index, &first);
     drop(first);
@@ -111,5 +123,5 @@ async fn work(index: usize, mut snapshots: watch::Receiver<Arc<Snapshot>>, place
             () = floor.emptied(), if floor.is_draining() => break,
         }
     }
-    floor.local().set_log(None);
+    floor.local().clone()
 }

@@ -518,7 +518,8 @@ fn a_relay_has_the_drain_to_end_in() {
 #[test]
 fn the_drain_deadline_resets_what_is_left() {
     let origin = Origin::start(|peer| peer.hang());
-    let config = format!("drain_timeout = \"300ms\"\n{}", config("", ""));
+    let log = "[access_log]\nto = \"$dir/access.log\"";
+    let config = format!("drain_timeout = \"300ms\"\n{}\n{log}", config("", ""));
     let mut daemon = Setup::of(&config).with("origin", origin.address()).start();
     let mut client = Client::connect(daemon.address("relay"));
     client.send("hello");
@@ -526,6 +527,35 @@ fn the_drain_deadline_resets_what_is_left() {
     daemon.signal(Signal::TERM);
     daemon.wait_exit();
     assert_eq!(client.rest(), Err(Broken::Reset), "no clean end");
+    let line = log_line(&daemon);
+    assert_eq!(
+        (&line["reason"], &line["bytes_in"]),
+        (&"drain-timeout".into(), &5.into()),
+        "{line}"
+    );
+    assert_eq!((&line["pool"], &line["attempts"]), (&"app".into(), &1.into()), "{line}");
+}
+
+#[test]
+fn a_wait_for_a_place_that_the_drain_deadline_ends_has_its_line() {
+    let origin = Origin::start(|peer| peer.hang());
+    let log = "[access_log]\nto = \"$dir/access.log\"";
+    let config = config("", "max_requests = 1\nqueue = { max = 2, timeout = \"10m\" }");
+    let config = format!("drain_timeout = \"300ms\"\n{config}\n{log}");
+    let mut daemon = Setup::of(&config).with("origin", origin.address()).start();
+    let relay = daemon.address("relay");
+    let _first = connect(relay);
+    daemon.wait_for_metric("equipoise_backend_in_flight", &[], 1.0);
+    let _second = connect(relay);
+    daemon.wait_for_metric("equipoise_pool_queue_length", &[], 1.0);
+    daemon.signal(Signal::TERM);
+    daemon.wait_exit();
+    let log = std::fs::read_to_string(daemon.dir().join("access.log")).expect("the log");
+    let cut = |attempts: &str| {
+        let line = log.lines().find(|line| line.contains(attempts)).expect("its line");
+        line.contains("\"reason\":\"drain-timeout\"")
+    };
+    assert!(cut("\"attempts\":0") && cut("\"attempts\":1"), "{log}");
 }
 
 #[test]
