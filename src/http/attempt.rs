@@ -22,6 +22,7 @@ use crate::{
         record::Record,
         refusal::{self, Refusal},
         target::Target,
+        tunnel::Tunnel,
         upgrade,
         upstream::Upstream,
     },
@@ -29,8 +30,7 @@ use crate::{
         field::Name,
         head::{Response, Version},
     },
-    net::relay::{Ending, Moved},
-    observe::{dates::http_date, reason::Reason},
+    observe::dates::http_date,
     pool::{balance::Ask, local::LocalPool, members::Member, place::InFlight, retry::Reached},
 };
 
@@ -62,10 +62,18 @@ pub struct Attempt<'e, 'a> {
     pub cookie: Option<String>,
 }
 
+/// What came of a try.
+pub enum Outcome {
+    /// The client has its answer.
+    Answered(Next),
+    /// It has been told that the backend agrees to another protocol, which begins here.
+    Upgraded(Box<h1::upstream::Upstream>),
+}
+
 impl<'a> Attempt<'_, 'a> {
     /// Sends the request to the backend and its answer to the client. An error has cost the client
     /// nothing yet.
-    pub async fn run(&mut self) -> Result<Next, NoAnswer> {
+    pub async fn run(&mut self) -> Result<Outcome, NoAnswer> {
         let member = self.member();
         self.record.member = Some(member);
         let mut upstream = self.reach().await?;
@@ -91,11 +99,25 @@ impl<'a> Attempt<'_, 'a> {
             && let Upstream::H1(upstream) = upstream
         {
             // Boxed: every connection would carry its memory, and few are ever upgraded.
-            return Box::pin(self.tunnel(upstream, &upload, response)).await;
+            Box::pin(self.agree(&upload, response)).await?;
+            return Ok(Outcome::Upgraded(Box::new(upstream)));
         }
         let rules = rules::of_response(self.exchange.request.method, &response).map_err(sent)?;
         self.note_answer(&upload, response.status);
-        self.deliver(upstream, upload, &response, rules).await
+        self.deliver(upstream, upload, &response, rules).await.map(Outcome::Answered)
+    }
+
+    /// What goes on where the request has ended: its place at the backend, and its record.
+    pub fn tunnel(self, upstream: h1::upstream::Upstream) -> Tunnel {
+        let Exchange { serving, sender, request, .. } = self.exchange;
+        Tunnel {
+            side: upstream.side,
+            backend: self.pool.member(self.index).backend.clone(),
+            held: self.in_flight.keep(),
+            idle: self.bounds.upstream.tunnel_idle,
+            metrics: self.pool.pool.metrics.clone(),
+            record: self.record.keep(&serving.site, sender.address, request),
+        }
     }
 
     pub(super) fn member(&self) -> &'a Member {
@@ -214,14 +236,8 @@ impl<'a> Attempt<'_, 'a> {
         asked.is_some_and(|asked| upgrade::agrees(asked, response))
     }
 
-    /// The backend has agreed to another protocol: bytes both ways from here on.
-    async fn tunnel(
-        &mut self,
-        upstream: h1::upstream::Upstream,
-        upload: &Upload,
-        mut response: Response,
-    ) -> Result<Next, NoAnswer> {
-        let slot = self.exchange.local.slot;
+    /// Tells the client that the backend has agreed to another protocol.
+    async fn agree(&mut self, upload: &Upload, mut response: Response) -> Result<(), NoAnswer> {
         self.note_answer(upload, response.status);
         let inbound = self.exchange.inbound(self.record);
         let set_cookie = self.cookie.as_deref();
@@ -229,27 +245,8 @@ impl<'a> Attempt<'_, 'a> {
         let head = upgrade::head(&mut response, self.exchange.request.version, &inbound);
         self.record.status = Some(response.status);
         self.record.wire_out = head.len() as u64;
-        let client = &mut self.exchange.client;
-        if client.open_tunnel(head, self.bounds.client_idle).await.is_err() {
-            return Err(NoAnswer::ClientGone);
-        }
-        self.pool.pool.metrics.tunnel_opened(slot);
-        let idle = self.bounds.upstream.tunnel_idle;
-        let backend = &self.pool.member(self.index).backend;
-        let tell = |moved: Moved| backend.metrics().relayed(slot, moved.up, moved.down);
-        let relayed = upgrade::join(client, upstream, idle, self.exchange.local, tell).await;
-        self.pool.pool.metrics.tunnel_closed(slot);
-        self.record.bytes_in = relayed.up;
-        self.record.bytes_out = relayed.down;
-        self.record.wire_out += relayed.down;
-        self.record.reason = match relayed.end {
-            Ending::ClientClosed | Ending::BackendClosed => return Ok(Next::Linger),
-            Ending::Idle => Some(Reason::TunnelIdle),
-            Ending::ClientBroke => Some(Reason::ClientGone),
-            Ending::BackendBroke => Some(Reason::UpstreamTruncated),
-        };
-        self.exchange.client.cut(EndsBy::Close);
-        Ok(Next::Cut)
+        let opened = self.exchange.client.open_tunnel(head, self.bounds.client_idle).await;
+        opened.map_err(|_| NoAnswer::ClientGone)
     }
 
     /// 100 (Continue) and 103 (Early Hints) pass; an HTTP/1.0 client knows neither.

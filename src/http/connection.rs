@@ -13,6 +13,7 @@ use crate::{
         local::Local,
         proxy::{self, Arrival, Next},
         refusal,
+        tunnel::Tunnel,
     },
     message::head::Request,
     net::{ends::Ends, stream::Stream},
@@ -43,12 +44,23 @@ pub async fn serve(stream: Stream, ends: Ends, door: Rc<Door>, local: Rc<Local>)
             After::Next(Next::Request) => {}
             After::Next(Next::Linger) => return client.linger().await,
             After::Next(Next::Cut) => return,
+            // Boxed: every connection would carry its memory, and few are ever upgraded.
+            After::Next(Next::Tunnel(tunnel)) => {
+                return Box::pin(pass(*tunnel, client, &local)).await;
+            }
             After::Http2 => {
                 let (stream, read) = client.handed_over();
                 let before = [h2::connection::PREFACE_HEAD, &read].concat();
                 return Box::pin(h2::connection::serve(stream, before, ends, door, local)).await;
             }
         }
+    }
+}
+
+/// The connection is a tunnel from here on.
+async fn pass(tunnel: Tunnel, mut client: Client, local: &Local) {
+    if tunnel.run(Downstream::H1(&mut client), local).await.is_agreed() {
+        client.linger().await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     http::{
-        attempt::Attempt,
+        attempt::{Attempt, Outcome},
         content::{Content, failed_try, take_in_short_body},
         exchange::{Bounds, NoAnswer},
         h1::{client::NoRequest, rules::RequestRules},
@@ -74,21 +74,26 @@ pub async fn forward<'a>(
             bounds: &bounds,
             cookie,
         };
-        let outcome = attempt.run().await;
+        let none = match attempt.run().await {
+            Ok(Outcome::Answered(next)) => return next,
+            Ok(Outcome::Upgraded(upstream)) => {
+                return Next::Tunnel(Box::new(attempt.tunnel(*upstream)));
+            }
+            Err(none) => none,
+        };
         let (index, asked, hedged) = (attempt.index, attempt.asked, attempt.hedged);
         drop(attempt);
         course.tried.extend(hedged);
-        match outcome {
-            Ok(next) => return next,
-            Err(NoAnswer::ClientGone) => {
+        match none {
+            NoAnswer::ClientGone => {
                 // Whoever sends slowly and leaves says nothing of the backend.
                 if content != Content::Streamed {
                     pool.given_up(index, asked);
                 }
                 return gone(record);
             }
-            Err(NoAnswer::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
-            Err(NoAnswer::Upstream { refusal, reached }) => {
+            NoAnswer::Refused(refusal) => return refuse_last(exchange, record, refusal).await,
+            NoAnswer::Upstream { refusal, reached } => {
                 // An idle connection that the backend closed says nothing of its health.
                 if reached != Reached::Stale {
                     pool.failed(index);

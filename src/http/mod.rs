@@ -7,8 +7,8 @@
 //! `variables`, `key`, `header_rules`, `headers`, `answers`, `error_pages`.
 //! `site` and `door` are what a listener serves, `local` what a worker lends, `record` what is told
 //! when a request is over. `h1/` and `h2/` are the two versions on the wire; `downstream` and `upstream`
-//! are either at either end, `passage` and `exchange` what goes between them; `upgrade` is what
-//! goes on with another protocol.
+//! are either at either end, `passage` and `exchange` what goes between them; `upgrade` says who
+//! goes on with another protocol, and `tunnel` is the story of that.
 
 pub mod answers;
 pub mod attempt;
@@ -45,6 +45,7 @@ pub mod split;
 pub mod sticky;
 pub mod target;
 mod transfer;
+pub mod tunnel;
 pub mod upgrade;
 pub mod upstream;
 pub mod variables;

@@ -20,6 +20,7 @@ use crate::{
         reply::{error, give, refuse_last},
         route::{self, Ambiguous, Route, Rules},
         target::{self, Target},
+        tunnel::Tunnel,
         variables::Values,
     },
     message::{
@@ -50,13 +51,14 @@ pub struct Exchange<'a> {
 }
 
 /// What becomes of the client's connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Request,
     /// It ends; what was written is to be read by the client.
     Linger,
     /// It is closed at once: the client has gone, or must see that its answer is not whole.
     Cut,
+    /// It goes on with another protocol, without the snapshot of the request.
+    Tunnel(Box<Tunnel>),
 }
 
 /// A request that has come, or what came in place of one.
@@ -70,7 +72,7 @@ pub struct Arrival<'a> {
     pub last: bool,
 }
 
-/// Serves one request to its end, and tells of it.
+/// Serves one request to its end, and tells of it; of a tunnel is told when that ends.
 pub async fn serve(
     arrival: Arrival<'_>,
     ends: &Ends,
@@ -109,7 +111,12 @@ pub async fn serve(
         Ok(()) => answer(&mut exchange, &mut record).await,
         Err(refusal) => refuse_last(&mut exchange, &mut record, refusal).await,
     };
-    record.finish(local, site, sender.address, request);
+    match next {
+        Next::Tunnel(_) => {}
+        Next::Request | Next::Linger | Next::Cut => {
+            record.finish(local, site, sender.address, request);
+        }
+    }
     next
 }
 

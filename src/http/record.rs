@@ -2,6 +2,7 @@
 
 use std::{
     net::IpAddr,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -10,9 +11,16 @@ use tokio::time::Instant;
 use crate::{
     http::{exchange::Cut, local::Local, refusal::Refusal, route::Route, site::Site},
     message::{authority, field::Name, head::Request},
-    net::tls::ClientCertificate,
-    observe::{access_log::Entry, reason::Reason},
-    pool::members::{Member, Pool},
+    net::{relay::Moved, tls::ClientCertificate},
+    observe::{
+        access_log::Entry,
+        metrics::{ListenerMetrics, RouteMetrics},
+        reason::Reason,
+    },
+    pool::{
+        backend::Backend,
+        members::{Member, Pool},
+    },
 };
 
 /// Gathered while a request is served.
@@ -80,39 +88,89 @@ impl<'a> Record<'a> {
 
     /// The request is over.
     pub fn finish(self, local: &Local, site: &Site, client: IpAddr, request: &Request) {
+        let parties = Parties {
+            client,
+            certificate: self.certificate,
+            listener: (&site.listener, &site.metrics),
+            tls: site.is_tls(),
+            route: self.route.map(|route| (&*route.name, &*route.metrics)),
+            pool: self.pool.map(|pool| &*pool.config.name),
+            backend: self.member.map(|member| &*member.backend),
+        };
+        self.tell(local, &parties, request);
+    }
+
+    /// The request is over and its connection goes on: what is told when that ends.
+    pub fn keep(&self, site: &Site, client: IpAddr, request: &Request) -> Kept {
+        Kept {
+            record: self.of_no_snapshot(),
+            request: request.clone(),
+            client,
+            certificate: self.certificate.cloned(),
+            listener: (site.listener.clone(), site.metrics.clone()),
+            tls: site.is_tls(),
+            route: self.route.map(|route| (route.name.clone(), route.metrics.clone())),
+            pool: self.pool.map(|pool| pool.config.name.clone()),
+            backend: self.member.map(|member| member.backend.clone()),
+        }
+    }
+
+    fn of_no_snapshot(&self) -> Record<'static> {
+        Record {
+            begun: self.begun,
+            header: self.header,
+            request_id: self.request_id.clone(),
+            certificate: None,
+            route: None,
+            pool: None,
+            member: None,
+            status: self.status,
+            attempts: self.attempts,
+            queued: self.queued,
+            connect: self.connect,
+            first_byte: self.first_byte,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            wire_out: self.wire_out,
+            reason: self.reason,
+        }
+    }
+
+    fn tell(&self, local: &Local, parties: &Parties<'_>, request: &Request) {
         let total = self.begun.elapsed();
         let slot = local.slot;
-        let metrics = self.route.map_or(&local.unrouted, |route| &route.metrics);
+        let metrics = parties.route.map_or(&*local.unrouted, |(_, metrics)| metrics);
         metrics.request(slot, self.status.unwrap_or(0), total);
         metrics.received(slot, self.bytes_in);
         metrics.sent(slot, self.bytes_out);
-        site.metrics.received(slot, request.fields.length() + self.bytes_in);
-        site.metrics.sent(slot, self.wire_out);
+        let (_, metrics) = parties.listener;
+        metrics.received(slot, request.fields.length() + self.bytes_in);
+        metrics.sent(slot, self.wire_out);
         if let Some(reason) = self.reason {
             local.metrics.error(slot, reason);
         }
         if local.logs() {
-            self.log(local, site, client, request, total);
+            self.log(local, parties, request, total);
         }
     }
 
-    fn log(&self, local: &Local, site: &Site, client: IpAddr, request: &Request, total: Duration) {
+    fn log(&self, local: &Local, parties: &Parties<'_>, request: &Request, total: Duration) {
         let field = |name| request.fields.first(name).unwrap_or_default();
-        let backend = self.member.map(|member| member.backend.address().to_string());
+        let backend = parties.backend.map(|backend| backend.address().to_string());
         let time = SystemTime::now();
         local.log(&Entry {
             time: time.checked_sub(total).unwrap_or(time),
             request_id: &self.request_id,
-            client,
-            client_subject: self.certificate.map(|certificate| &*certificate.subject),
+            client: parties.client,
+            client_subject: parties.certificate.map(|certificate| &*certificate.subject),
             method: request.method_bytes(),
             host: authority::without_port(field(Name::Host)),
             target: request.target_bytes(),
             protocol: request.version.text(),
-            tls: site.is_tls(),
-            listener: &site.listener,
-            route: self.route.map(|route| &*route.name),
-            pool: self.pool.map(|pool| &*pool.config.name),
+            tls: parties.tls,
+            listener: parties.listener.0,
+            route: parties.route.map(|(name, _)| name),
+            pool: parties.pool,
             backend: backend.as_deref(),
             status: self.status,
             attempts: self.attempts,
@@ -128,5 +186,54 @@ impl<'a> Record<'a> {
             referer: field(Name::Referer),
             user_agent: field(Name::UserAgent),
         });
+    }
+}
+
+/// Whom a request was between, by the names and the counts that its story is told under.
+struct Parties<'a> {
+    client: IpAddr,
+    certificate: Option<&'a ClientCertificate>,
+    listener: (&'a str, &'a ListenerMetrics),
+    tls: bool,
+    route: Option<(&'a str, &'a RouteMetrics)>,
+    pool: Option<&'a str>,
+    backend: Option<&'a Backend>,
+}
+
+/// A record without its snapshot, for what may go on for days and must not keep one that long.
+pub struct Kept {
+    record: Record<'static>,
+    request: Request,
+    client: IpAddr,
+    certificate: Option<ClientCertificate>,
+    listener: (Arc<str>, Arc<ListenerMetrics>),
+    tls: bool,
+    route: Option<(Arc<str>, Arc<RouteMetrics>)>,
+    pool: Option<Arc<str>>,
+    backend: Option<Arc<Backend>>,
+}
+
+impl Kept {
+    /// Bytes have passed.
+    pub fn relayed(&mut self, moved: Moved) {
+        self.record.bytes_in += moved.up;
+        self.record.bytes_out += moved.down;
+        self.record.wire_out += moved.down;
+    }
+
+    /// What the request began is over. `reason`: why it broke off.
+    pub fn finish(&mut self, reason: Option<Reason>, local: &Local) {
+        self.record.reason = reason;
+        let (listener, metrics) = &self.listener;
+        let parties = Parties {
+            client: self.client,
+            certificate: self.certificate.as_ref(),
+            listener: (listener, metrics),
+            tls: self.tls,
+            route: self.route.as_ref().map(|(name, metrics)| (&**name, &**metrics)),
+            pool: self.pool.as_deref(),
+            backend: self.backend.as_deref(),
+        };
+        self.record.tell(local, &parties, &self.request);
     }
 }

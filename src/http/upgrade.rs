@@ -1,29 +1,18 @@
 //! Another protocol on a connection that began with HTTP (RFC 9110, section 7.8; RFC 6455): what is
-//! asked for and agreed to, then bytes both ways.
+//! asked for and agreed to. What follows is a `tunnel`.
 //!
 //! An HTTP/2 client asks by an extended CONNECT (RFC 8441), which its door reads as the HTTP/1.1
 //! request that a backend knows.
 
-use tokio::time::Instant;
-
 use crate::{
     config::Protocol,
     http::{
-        downstream::Downstream,
-        h1::{self, body::Framing, parse::is_token_byte},
-        h2::tunnel::Tunnel,
+        h1::{body::Framing, parse::is_token_byte},
         headers::{self, Inbound},
-        local::Local,
     },
     message::{
         field::{Name, list_members},
         head::{Fields, Request, Response, Version},
-    },
-    net::{
-        buffer::Buffer,
-        relay::{Moved, Relayed, relay},
-        side::Side,
-        timer::Timer,
     },
 };
 
@@ -84,28 +73,6 @@ pub fn head(response: &mut Response, version: Version, inbound: &Inbound<'_>) ->
     head.extend_from_slice(agreed);
     head.extend_from_slice(b"\r\n\r\n");
     head
-}
-
-/// Bytes both ways, until both sides are done or nothing has moved for `idle`. What either has sent
-/// already goes first. `tell` hears of bytes as they pass.
-pub async fn join(
-    client: &mut Downstream<'_>,
-    mut backend: h1::upstream::Upstream,
-    idle: std::time::Duration,
-    local: &Local,
-    tell: impl FnMut(Moved),
-) -> Relayed {
-    match client {
-        Downstream::H1(client) => {
-            relay(&mut client.side, &mut backend.side, &mut client.timer, idle, tell).await
-        }
-        Downstream::H2(stream) => {
-            let input = Buffer::new(local.buffers.clone());
-            let mut side = Side { stream: Tunnel::new(stream), input };
-            let mut timer = Timer::new(Instant::now() + idle);
-            relay(&mut side, &mut backend.side, &mut timer, idle, tell).await
-        }
-    }
 }
 
 #[cfg(test)]

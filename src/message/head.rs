@@ -33,7 +33,7 @@ pub struct Line {
 }
 
 /// The header lines of a message, in the order in which they came.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Fields {
     bytes: Vec<u8>,
     lines: Vec<Line>,
@@ -122,7 +122,7 @@ impl Version {
 }
 
 /// A request's head, as it came.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Request {
     pub method: Method,
     pub method_span: Span,

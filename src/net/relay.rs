@@ -43,6 +43,13 @@ pub enum Ending {
     BackendBroke,
 }
 
+impl Ending {
+    /// Both sides have said that they are done.
+    pub fn is_agreed(self) -> bool {
+        matches!(self, Ending::ClientClosed | Ending::BackendClosed)
+    }
+}
+
 /// Bytes that have just been moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moved {

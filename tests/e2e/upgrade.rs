@@ -1,6 +1,8 @@
 //! Connections that go on with another protocol: WebSocket over HTTP/1.1 and over HTTP/2 (RFC 6455,
 //! RFC 8441), with a WebSocket client and server that no one here wrote.
 
+mod outlives;
+
 use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
@@ -194,10 +196,11 @@ fn a_backend_that_declines_has_simply_answered() {
 /// Over HTTP/2, by a client of the h2 crate.
 mod over_http2 {
     use super::*;
-    use h2::{client, ext::Protocol};
+    use h2::{RecvStream, SendStream, client, ext::Protocol};
+    use tokio::runtime::{Builder, Runtime};
 
-    /// Asks for a tunnel and says "hello" in it: the status, and what came back.
-    async fn hello(address: SocketAddr) -> (u16, Vec<u8>) {
+    /// Asks for a tunnel: the answer, and where its client's words go.
+    async fn ask(address: SocketAddr) -> (http::Response<RecvStream>, SendStream<Bytes>) {
         let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
         let (requests, connection) = client::handshake(stream).await.expect("HTTP/2");
         tokio::spawn(connection);
@@ -211,26 +214,83 @@ mod over_http2 {
             .body(())
             .expect("a request");
         ask.extensions_mut().insert(Protocol::from_static("echo"));
-        let (answer, mut tunnel) = requests.send_request(ask, false).expect("a stream");
-        let answer = answer.await.expect("an answer");
+        let (answer, tunnel) = requests.send_request(ask, false).expect("a stream");
+        (answer.await.expect("an answer"), tunnel)
+    }
+
+    /// The next words, if there are any.
+    async fn heard(body: &mut RecvStream) -> Option<Bytes> {
+        let data = body.data().await?.expect("a clean end");
+        body.flow_control().release_capacity(data.len()).expect("room to give back");
+        Some(data)
+    }
+
+    /// Asks for a tunnel and says "hello" in it: the status, and what came back.
+    async fn hello(address: SocketAddr) -> (u16, Vec<u8>) {
+        let (answer, mut tunnel) = ask(address).await;
         let status = answer.status().as_u16();
         let mut body = answer.into_body();
         if status == 200 {
             tunnel.send_data(Bytes::from_static(b"hello"), true).expect("an open stream");
         }
-        let mut heard = Vec::new();
-        while let Some(data) = body.data().await {
-            let data = data.expect("a clean end");
-            heard.extend_from_slice(&data);
-            body.flow_control().release_capacity(data.len()).expect("room to give back");
+        let mut all = Vec::new();
+        while let Some(data) = heard(&mut body).await {
+            all.extend_from_slice(&data);
         }
-        (status, heard)
+        (status, all)
+    }
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().expect("a runtime")
+    }
+
+    fn run_on<T>(runtime: &Runtime, future: impl Future<Output = T>) -> T {
+        let within = async { tokio::time::timeout(DEADLINE, future).await.expect("in time") };
+        runtime.block_on(within)
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let within = async { tokio::time::timeout(DEADLINE, future).await.expect("in time") };
-        runtime.expect("a runtime").block_on(within)
+        run_on(&runtime(), future)
+    }
+
+    /// A stream that is a tunnel.
+    pub struct Stream {
+        runtime: Runtime,
+        up: SendStream<Bytes>,
+        down: RecvStream,
+    }
+
+    impl Stream {
+        pub fn open(address: SocketAddr) -> Stream {
+            let runtime = runtime();
+            let (answer, up) = run_on(&runtime, ask(address));
+            assert_eq!(answer.status(), 200);
+            Stream { runtime, up, down: answer.into_body() }
+        }
+
+        pub fn say(&mut self, words: &'static [u8]) {
+            self.up.send_data(Bytes::from_static(words), false).expect("an open stream");
+        }
+
+        /// The next words, so many bytes of them.
+        pub fn hear(&mut self, length: usize) -> Vec<u8> {
+            let mut all = Vec::new();
+            while all.len() < length {
+                let data = run_on(&self.runtime, heard(&mut self.down));
+                all.extend_from_slice(&data.expect("an open stream"));
+            }
+            all
+        }
+
+        /// Says no more: what comes until the other end does so too.
+        pub fn rest(mut self) -> Vec<u8> {
+            self.up.send_data(Bytes::new(), true).expect("an open stream");
+            let mut all = Vec::new();
+            while let Some(data) = run_on(&self.runtime, heard(&mut self.down)) {
+                all.extend_from_slice(&data);
+            }
+            all
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use ::h2::{
     server::{self, SendResponse},
 };
 use bytes::Bytes;
-use http::Request;
+use http::{Request, request::Parts};
 use tokio::{sync::Notify, task::spawn_local, time::Instant};
 
 use crate::{
@@ -55,9 +55,11 @@ pub async fn serve(stream: Stream, before: Vec<u8>, ends: Ends, door: Rc<Door>, 
     // Asked once: the streams don't have the socket.
     let destination = ends.destination.or_else(|| stream.tcp().local_addr().ok());
     let ends = Ends { destination, ..ends };
-    let site = door.serving().site.clone();
-    let limits = &site.limits;
-    let ledger = Ledger::new(limits.max_control_frames, limits.max_resets);
+    let (builder, patience, ledger, metrics) = {
+        let site = &door.serving().site;
+        let ledger = Ledger::new(site.limits.max_control_frames, site.limits.max_resets);
+        (builder(site), site.timeouts.header, ledger, site.metrics.clone())
+    };
     let visit = Rc::new(Visit {
         ends,
         sni: stream.sni().map(Rc::from),
@@ -67,14 +69,14 @@ pub async fn serve(stream: Stream, before: Vec<u8>, ends: Ends, door: Rc<Door>, 
         door,
         local,
     });
-    let mut timer = Timer::new(Instant::now() + site.timeouts.header);
+    let mut timer = Timer::new(Instant::now() + patience);
     let watched = Watched::new(stream, before, visit.ledger.clone());
-    let handshake = builder(&site).handshake(watched);
-    let handshake = timer.within(Instant::now() + site.timeouts.header, handshake).await;
+    let handshake = builder.handshake(watched);
+    let handshake = timer.within(Instant::now() + patience, handshake).await;
     let Ok(Ok(mut connection)) = handshake else {
         return;
     };
-    site.metrics.http2(visit.local.slot);
+    metrics.http2(visit.local.slot);
     let closing = follow(&mut connection, &mut timer, &visit).await;
     visit.end(&mut connection, &mut timer, closing).await;
 }
@@ -123,8 +125,12 @@ async fn follow(connection: &mut Connection, timer: &mut Timer, visit: &Rc<Visit
     let mut served = 0;
     let mut idle_since = Instant::now();
     loop {
-        let site = visit.door.serving().site.clone();
-        let patience = if served == 0 { site.timeouts.header } else { site.timeouts.keep_alive };
+        let (timeouts, max_requests) = {
+            // What serves may be long gone when the next stream comes.
+            let site = &visit.door.serving().site;
+            (site.timeouts, site.limits.max_requests)
+        };
+        let patience = if served == 0 { timeouts.header } else { timeouts.keep_alive };
         let mut closed = pin!(visit.door.closed());
         let mut ended = pin!(visit.ended.notified());
         let next = poll_fn(|context| {
@@ -144,7 +150,7 @@ async fn follow(connection: &mut Connection, timer: &mut Timer, visit: &Rc<Visit
             Ok(Some(opened)) => {
                 served += 1;
                 visit.clone().take(opened);
-                if served >= site.limits.max_requests {
+                if served >= max_requests {
                     return Closing::Politely;
                 }
             }
@@ -213,24 +219,35 @@ impl Visit {
     }
 
     async fn serve_stream(&self, request: Request<RecvStream>, reply: SendResponse<Bytes>) {
+        let (parts, body) = request.into_parts();
+        let mut stream = ClientStream::new(reply, body, self.sni.clone());
+        match self.serve_request(parts, &mut stream).await {
+            Next::Request | Next::Linger => self.ledger.borrow_mut().answered(),
+            Next::Cut => stream.reset(Reason::INTERNAL_ERROR),
+            Next::Tunnel(tunnel) => {
+                // Boxed: every stream would carry its memory, and few are ever tunnels.
+                let run = Box::pin(tunnel.run(Downstream::H2(&mut stream), &self.local));
+                if run.await.is_agreed() {
+                    self.ledger.borrow_mut().answered();
+                }
+            }
+        }
+    }
+
+    async fn serve_request(&self, parts: Parts, stream: &mut ClientStream) -> Next {
         let begun = Instant::now();
         // One snapshot for the length of one request.
         let serving = self.door.serving();
-        let (parts, body) = request.into_parts();
-        let key = fastrand::u128(..);
-        let read = heads::request(&parts, body.is_end_stream(), &serving.site.limits, key);
+        let ended = stream.body.is_end_stream();
+        let read = heads::request(&parts, ended, &serving.site.limits, fastrand::u128(..));
         drop(parts);
         let (request, read) = match read {
             Ok(request) => (request, Ok(())),
             Err(refusal) => (message::head::Request::of_version2(), Err(refusal)),
         };
-        let mut stream = ClientStream::new(reply, body, self.sni.clone());
-        let client = Downstream::H2(&mut stream);
+        let client = Downstream::H2(stream);
         let arrival = Arrival { client, begun, request: &request, read, last: false };
-        match proxy::serve(arrival, &self.ends, &self.door, &serving, &self.local).await {
-            Next::Request | Next::Linger => self.ledger.borrow_mut().answered(),
-            Next::Cut => stream.reset(Reason::INTERNAL_ERROR),
-        }
+        proxy::serve(arrival, &self.ends, &self.door, &serving, &self.local).await
     }
 }
 

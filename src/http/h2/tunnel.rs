@@ -13,24 +13,24 @@ use super::client::{ClientStream, broken};
 
 /// Its bytes, both ways. What is read is acknowledged when it has been taken, so that a client can
 /// send no more ahead of the backend than the stream's window.
-pub struct Tunnel<'a> {
+pub struct TunnelStream<'a> {
     stream: &'a mut ClientStream,
     unread: Bytes,
 }
 
-impl Tunnel<'_> {
-    pub fn new(stream: &mut ClientStream) -> Tunnel<'_> {
-        Tunnel { stream, unread: Bytes::new() }
+impl TunnelStream<'_> {
+    pub fn new(stream: &mut ClientStream) -> TunnelStream<'_> {
+        TunnelStream { stream, unread: Bytes::new() }
     }
 }
 
-impl AsyncRead for Tunnel<'_> {
+impl AsyncRead for TunnelStream<'_> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Tunnel { stream, unread } = self.get_mut();
+        let TunnelStream { stream, unread } = self.get_mut();
         while unread.is_empty() {
             match ready!(stream.body.poll_data(context)) {
                 // Never a clean end, whatever its connection ended of.
@@ -47,7 +47,7 @@ impl AsyncRead for Tunnel<'_> {
     }
 }
 
-impl AsyncWrite for Tunnel<'_> {
+impl AsyncWrite for TunnelStream<'_> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
