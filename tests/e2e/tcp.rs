@@ -482,6 +482,8 @@ fn an_address_turns_from_http_to_tcp_and_back() {
     assert_eq!(seen.field("X-Forwarded-For"), None, "bytes are passed on as they are");
     daemon.rewrite(&http);
     daemon.reload();
+    // A reload is answered before the last worker has followed it.
+    daemon.wait_for_metric("equipoise_generations_alive", &[], 1.0);
     assert_eq!(get(address, "/").text(), "ok");
     let seen = origin.take_requests().pop().expect("a request");
     assert_eq!(seen.field("X-Forwarded-For"), Some("127.0.0.1"));
