@@ -6,6 +6,7 @@ use crate::{
     config::{Redirect, Respond},
     http::{
         error_pages::Page,
+        grpc,
         headers::{Inbound, end_response},
         refusal::{self, Refusal},
         variables::Values,
@@ -15,7 +16,10 @@ use crate::{
 /// An answer of our own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
+    /// What the log and the metrics say of it.
     pub status: u16,
+    /// What stands in its head: another one where the client reads elsewhere what it came to.
+    written: u16,
     content_type: String,
     /// Header lines that this answer alone has, each with its CRLF.
     lines: Vec<u8>,
@@ -44,6 +48,14 @@ impl Answer {
         Answer::of_error(refusal, request_id, page.content_type(), body)
     }
 
+    /// An error for a gRPC client, which reads no page.
+    pub fn grpc_error(refusal: Refusal, request_id: &str) -> Answer {
+        let mut answer = Answer::of_error(refusal, request_id, grpc::MEDIA_TYPE, Vec::new());
+        answer.written = grpc::HTTP_STATUS;
+        answer.lines.extend_from_slice(grpc::lines(refusal, request_id).as_bytes());
+        answer
+    }
+
     fn of_error(refusal: Refusal, request_id: &str, content_type: &str, body: Vec<u8>) -> Answer {
         let mut lines = format!("X-Request-Id: {request_id}\r\nCache-Control: no-store\r\n");
         if matches!(refusal, refusal::QUEUE_FULL | refusal::QUEUE_TIMEOUT) {
@@ -52,8 +64,8 @@ impl Answer {
         if refusal == refusal::CONNECT {
             lines.push_str("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
         }
-        let content_type = content_type.to_owned();
-        Answer { status: refusal.status(), content_type, lines: lines.into_bytes(), body }
+        let (status, content_type) = (refusal.status(), content_type.to_owned());
+        Answer { status, written: status, content_type, lines: lines.into_bytes(), body }
     }
 
     pub fn redirect(status: u16, location: &[u8]) -> Answer {
@@ -61,7 +73,8 @@ impl Answer {
         lines.extend_from_slice(location);
         lines.extend_from_slice(b"\r\n");
         let body = format!("{status} {}\n", phrase(status)).into_bytes();
-        Answer { status, content_type: "text/plain; charset=utf-8".to_owned(), lines, body }
+        let content_type = "text/plain; charset=utf-8".to_owned();
+        Answer { status, written: status, content_type, lines, body }
     }
 
     pub fn of_redirect(redirect: &Redirect, values: &Values<'_>) -> Answer {
@@ -71,6 +84,7 @@ impl Answer {
     pub fn of_respond(respond: &Respond) -> Answer {
         Answer {
             status: respond.status,
+            written: respond.status,
             content_type: respond.content_type.clone(),
             lines: Vec::new(),
             body: respond.body.clone().into_bytes(),
@@ -84,8 +98,8 @@ impl Answer {
 
     /// The whole answer; `head_only` where the request was HEAD.
     pub fn write(&self, out: &mut Vec<u8>, head_only: bool, inbound: &Inbound<'_>) {
-        let head = format_args!("HTTP/1.1 {} {}\r\n", self.status, phrase(self.status)).to_string();
-        out.extend_from_slice(head.as_bytes());
+        let status = self.written;
+        write!(out, "HTTP/1.1 {status} {}\r\n", phrase(status)).expect("a Vec takes every byte");
         if !self.has_no_body() {
             write!(
                 out,
@@ -120,7 +134,7 @@ impl Answer {
 
     /// RFC 9110, section 6.4.1.
     fn has_no_body(&self) -> bool {
-        matches!(self.status, 204 | 304)
+        matches!(self.written, 204 | 304)
     }
 }
 
@@ -198,6 +212,17 @@ mod tests {
         assert!(head.ends_with("Strict-Transport-Security: max-age=9\r\nConnection: close"));
         assert!(body.contains("reason: no-backend: ") && body.contains("request: abc\n"), "{body}");
         assert!(written(&answer, true).ends_with("\r\n\r\n"), "HEAD has no body");
+    }
+
+    #[test]
+    fn a_grpc_client_is_told_in_the_head_alone() {
+        let answer = Answer::grpc_error(refusal::NO_BACKEND, "abc");
+        assert_eq!(answer.status, 503, "as the log and the metrics say it");
+        let text = written(&answer, false);
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n";
+        assert!(text.starts_with(head) && text.ends_with("\r\n\r\n"), "{text}");
+        assert!(text.contains("\r\ngrpc-status: 14\r\ngrpc-message: 503 no-backend: "), "{text}");
+        assert!(answer.says(b"Grpc-Status") && answer.says(b"content-type"));
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct Record<'a> {
     pub route: Option<&'a Route>,
     pub pool: Option<&'a Pool>,
     pub member: Option<&'a Member>,
-    /// What the client was answered; `None` while it has no answer.
+    /// What the client was answered, of a gRPC client in HTTP's words; `None` while it has no answer.
     pub status: Option<u16>,
     pub attempts: u32,
     /// How long it waited for a place at a backend, over all tries; `None`: not at all.

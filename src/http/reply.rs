@@ -7,6 +7,7 @@ use crate::{
     http::{
         answers::Answer,
         content::{Content, take_in_short_body},
+        grpc,
         h1::{client::NoRequest, rules::RequestRules},
         headers::Inbound,
         proxy::{Exchange, Next},
@@ -49,8 +50,12 @@ pub async fn refuse(
     send(exchange, record, &answer).await
 }
 
-/// The route's page of an error, else the listener's, else ours.
+/// The route's page of an error, else the listener's, else ours; none of them where a gRPC client
+/// would take it for a broken message.
 pub fn error(exchange: &Exchange<'_>, record: &Record<'_>, refusal: Refusal) -> Answer {
+    if grpc::is_call(&exchange.request.fields) {
+        return Answer::grpc_error(refusal, &record.request_id);
+    }
     let status = refusal.status();
     let of_route = record.route.and_then(|route| route.rules.error_pages.find(status));
     match of_route.or_else(|| exchange.serving.site.error_pages.find(status)) {

@@ -148,11 +148,6 @@ impl Default for Request {
 }
 
 impl Request {
-    /// In place of one that could not be read.
-    pub fn of_version2() -> Request {
-        Request { version: Version::Http2, ..Request::default() }
-    }
-
     pub fn method_bytes(&self) -> &[u8] {
         self.fields.bytes(self.method_span)
     }

@@ -26,7 +26,6 @@ use crate::{
         proxy::{self, Arrival, Next},
         site::Site,
     },
-    message,
     net::{ends::Ends, stream::Stream, timer::Timer},
     observe::reason::Reason as Word,
 };
@@ -240,11 +239,11 @@ impl Visit {
         let serving = self.door.serving();
         let ended = stream.body.is_end_stream();
         let read = heads::request(&parts, ended, &serving.site.limits, fastrand::u128(..));
-        drop(parts);
         let (request, read) = match read {
             Ok(request) => (request, Ok(())),
-            Err(refusal) => (message::head::Request::of_version2(), Err(refusal)),
+            Err(refusal) => (heads::unread(&parts), Err(refusal)),
         };
+        drop(parts);
         let client = Downstream::H2(stream);
         let arrival = Arrival { client, begun, request: &request, read, last: false };
         proxy::serve(arrival, &self.ends, &self.door, &serving, &self.local).await

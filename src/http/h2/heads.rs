@@ -62,6 +62,16 @@ pub fn request(
     })
 }
 
+/// In place of a request that is not let in: of its lines the one that tells how its client wants to
+/// be answered.
+pub fn unread(parts: &http::request::Parts) -> Request {
+    let mut lines = Lines { bytes: Vec::new(), lines: Vec::new() };
+    if let Some(value) = parts.headers.get(http::header::CONTENT_TYPE) {
+        lines.push(b"content-type", value.as_bytes());
+    }
+    Request { version: Version::Http2, fields: lines.fields(), ..Request::default() }
+}
+
 /// Reads an answer's head.
 pub fn response(parts: &http::response::Parts) -> Result<Response, Refusal> {
     let mut lines = Lines { bytes: b"HTTP/2.0\r\n".to_vec(), lines: Vec::new() };
