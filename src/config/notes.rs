@@ -1,12 +1,16 @@
 //! What is allowed, but worth a word from `equipoise check`.
 
+mod cookies;
+mod tcp_pool;
+
 use super::model::{Action, Config, Listener, Pool, Queue, Route, Tcp, Trust};
 
 /// One line each; none of them keeps a configuration from being served.
 pub fn notes(config: &Config) -> Vec<String> {
     let listeners = config.listeners.iter().flat_map(|listener| of_listener(config, listener));
     let pools = config.pools.iter().flat_map(|pool| of_pool(config, pool));
-    guarded(config).into_iter().chain(listeners).chain(pools).collect()
+    let cookies = cookies::notes(config);
+    guarded(config).into_iter().chain(listeners).chain(pools).chain(cookies).collect()
 }
 
 /// What a listener guards by client certificates is guarded on that listener alone.
@@ -65,8 +69,10 @@ fn of_pool(config: &Config, pool: &Pool) -> Vec<String> {
         listener.tcp.iter().flat_map(Tcp::pools).any(|name| *name == pool.name)
     };
     let mut relaying = config.listeners.iter().filter(relaying).peekable();
-    if !routed && relaying.peek().is_none() {
-        note("no route leads to it");
+    match (routed, relaying.peek()) {
+        (false, None) => note("no route leads to it"),
+        (false, Some(_)) => tcp_pool::notes(pool).iter().for_each(|text| note(text)),
+        (true, _) => {}
     }
     // What clients say by TLS, and is not terminated here, is TLS all the way.
     let is_passed_tls = !routed && relaying.any(|listener| listener.tls.is_none());
