@@ -1,5 +1,7 @@
 //! The daemon's state as a table that can be read aloud. Pure: an answer in, text out.
 
+mod routes;
+
 use std::time::{Duration, SystemTime};
 
 use crate::control::protocol::{
@@ -18,6 +20,7 @@ pub fn table(status: &Status, now: SystemTime) -> String {
     text.push_str(&last_reload(status.last_reload.as_ref(), now));
     text.push_str("\nlisteners\n");
     text.push_str(&columns(status.listeners.iter().map(listener)));
+    text.push_str(&routes::table(&status.routes));
     for pool in &status.pools {
         text.push_str(&pool_table(pool, now));
     }
@@ -320,6 +323,7 @@ mod tests {
                 client_certificates: AskedWord::Required,
                 tcp: false,
             }],
+            routes: Vec::new(),
             pools: vec![PoolStatus {
                 name: "app".into(),
                 balance: "round-robin".into(),

@@ -56,21 +56,23 @@ impl Conditions {
             || any_excludes(&self.cookies, &other.cookies)
     }
 
-    /// The conditions in short, for the name of a route: without values, which may be secrets.
+    /// The conditions in short, for the name of a route.
     pub fn label(&self) -> String {
-        let keys = |kind: &str, conditions: &[Condition]| -> Vec<String> {
-            conditions.iter().map(|it| format!(" {kind}:{}", it.key)).collect()
+        self.words().iter().map(|word| format!(" {word}")).collect()
+    }
+
+    /// Each in short: `GET|HEAD`, `header:x-canary`; without values, which may be secrets.
+    pub fn words(&self) -> Vec<String> {
+        let methods = (!self.methods.is_empty()).then(|| self.methods.join("|"));
+        let of_kind = |kind, conditions: &[Condition]| {
+            conditions.iter().map(move |it| format!("{kind}:{}", it.key)).collect::<Vec<_>>()
         };
-        let methods = match self.methods.as_slice() {
-            [] => String::new(),
-            methods => format!(" {}", methods.join("|")),
-        };
-        let parts = [
-            keys("header", &self.headers),
-            keys("query", &self.query),
-            keys("cookie", &self.cookies),
+        let keys = [
+            of_kind("header", &self.headers),
+            of_kind("query", &self.query),
+            of_kind("cookie", &self.cookies),
         ];
-        methods + &parts.concat().concat()
+        methods.into_iter().chain(keys.into_iter().flatten()).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 //! - `plane`: before it runs: generation 1, and what the workers need.
 //! - `running`: the story: what comes in, what is published, how it ends.
 //! - `state`, `event`, `book`, `weights`, `breakers`, `runs`, `plight`, `skew`: what a change does; pure.
-//! - `status`, `gauges`: what the state looks like from outside; pure.
+//! - `status`, `route_status`, `gauges`: what the state looks like from outside; pure.
 //! - `prepare`, `rooms`, `certificates`, `secrets`, `error_pages`: from a file to what can be served.
 //! - `probe/`: active health checks, a task a backend.
 //! - `names/`: backends by name, a task a name.
@@ -31,6 +31,7 @@ mod probe;
 pub mod protocol;
 mod reloads;
 mod rooms;
+mod route_status;
 mod running;
 mod runs;
 pub mod secrets;

@@ -144,6 +144,7 @@ mod tests {
             since: 0,
             workers: 2,
             listeners: Vec::new(),
+            routes: Vec::new(),
             pools: Vec::new(),
             last_reload: None,
         }

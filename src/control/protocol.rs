@@ -5,7 +5,7 @@
 //! {"ok":true,"words":["pool app: 10.0.1.11:8080 draining: 3 requests in flight"],"status":null}
 //! ```
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +67,8 @@ pub struct Status {
     pub since: u64,
     pub workers: usize,
     pub listeners: Vec<ListenerStatus>,
+    #[serde(default)]
+    pub routes: Vec<RouteStatus>,
     pub pools: Vec<PoolStatus>,
     /// `None`: no one has asked for a reload yet.
     pub last_reload: Option<LastReload>,
@@ -100,6 +102,44 @@ pub enum AskedWord {
     None,
     Optional,
     Required,
+}
+
+/// Which requests a route takes, what becomes of them, and how many there were.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteStatus {
+    /// Its label in metrics and logs.
+    pub name: String,
+    /// `None`: every listener that serves.
+    pub listener: Option<String>,
+    /// `www.example.com`, `*.example.com`, or `*` for every host.
+    pub host: String,
+    /// `/api/` with all below it, or `=/robots.txt` alone.
+    pub path: String,
+    /// What else it asks for, without values: `GET|HEAD`, `header:x-canary`.
+    pub conditions: Vec<String>,
+    pub action: ActionStatus,
+    /// The pool that gets copies of its requests.
+    pub mirror: Option<String>,
+    /// Requests since the route is known.
+    pub requests: u64,
+    /// How many of them were answered 5xx, by a backend or by us.
+    pub answered_5xx: u64,
+}
+
+/// What a route does, as the file says it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActionStatus {
+    Pool(String),
+    /// The weight of each pool.
+    Split(BTreeMap<String, u32>),
+    Redirect {
+        status: u16,
+        to: String,
+    },
+    Respond {
+        status: u16,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -34,6 +34,7 @@ impl State {
             since: unix_seconds(self.started),
             workers: self.workers,
             listeners: self.config.listeners.iter().map(listener).collect(),
+            routes: self.routes_status(),
             pools: self.config.pools.iter().map(|pool| self.pool_status(pool)).collect(),
             last_reload: None,
         }

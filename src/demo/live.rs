@@ -169,6 +169,7 @@ mod tests {
             since: 0,
             workers: 1,
             listeners: Vec::new(),
+            routes: Vec::new(),
             pools: vec![PoolStatus {
                 name: "app".to_owned(),
                 waiting: 0,

@@ -278,6 +278,57 @@ fn status_shows_pools_and_backends() {
 }
 
 #[test]
+fn status_shows_what_routes_take_and_do() {
+    let origin = Origin::answering("ok");
+    let config = r#"
+        [listener.web]
+        bind = ["$web"]
+        [[route]]
+        name = "shop"
+        host = "www.example.com"
+        split = { app = 95, other = 5 }
+        [[route]]
+        path = "/closed"
+        methods = ["GET"]
+        headers = { X-Canary = "secret" }
+        respond = { status = 503 }
+        [[route]]
+        listener = "web"
+        pool = "app"
+        mirror = { pool = "other" }
+        [pool.app]
+        backends = ["$origin"]
+        [pool.other]
+        backends = ["$origin"]
+    "#;
+    let daemon = Setup::of(config).with("origin", origin.address()).start();
+    let mut client = Client::connect(daemon.address("web"));
+    for _ in 0..2 {
+        client.send("GET /closed HTTP/1.1\r\nHost: a\r\nX-Canary: secret\r\n\r\n");
+        assert_eq!(client.answer().status, 503);
+    }
+    assert_eq!(client.get("/").status, 200);
+    daemon.wait_for_metric("equipoise_http_requests_total", &[], 3.0);
+    let text = daemon.command(&["status"]).stdout;
+    // Columns are as wide as their widest cell.
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = text.lines().map(words).collect();
+    for row in [
+        "shop every www.example.com every none split app 95, other 5 1 0",
+        "*/closed GET header:x-canary every every /closed GET header:x-canary respond 503 2 2",
+        "web * web every every none pool app, mirrored to other 0 0",
+    ] {
+        assert!(lines.iter().any(|line| line == row), "{row} is not in {text}");
+    }
+    assert!(!text.contains("secret"), "{text}");
+    let json = daemon.command(&["status", "--json"]).stdout;
+    let answer: Value = serde_json::from_str(&json).expect("one line of JSON");
+    let shop = &answer["status"]["routes"][0];
+    assert_eq!(shop["action"], serde_json::json!({ "split": { "app": 95, "other": 5 } }));
+    assert_eq!((&shop["host"], &shop["requests"]), (&"www.example.com".into(), &1.into()));
+}
+
+#[test]
 fn the_log_names_a_verdict_that_turns() {
     let origin = Origin::answering("ok");
     let config = ONE_BACKEND.replace("backends", "health = { interval = \"1s\" }\nbackends");

@@ -76,6 +76,21 @@ impl RouteMetrics {
         cells.durations.observe(duration);
     }
 
+    /// Requests that have ended.
+    pub fn requests(&self) -> u64 {
+        self.counted(|_| true)
+    }
+
+    /// Those that were answered 5xx.
+    pub fn answered_5xx(&self) -> u64 {
+        self.counted(|code| code.starts_with('5'))
+    }
+
+    fn counted(&self, is_wanted: impl Fn(&str) -> bool) -> u64 {
+        let cells = (0..COMMON.len() + RARE.len()).filter(|&cell| is_wanted(code_of(cell)));
+        cells.map(|cell| self.slots.sum(|cells| cells.code(cell))).sum()
+    }
+
     /// A request was to be copied.
     pub fn mirrored(&self, slot: usize, outcome: Mirrored) {
         self.slots.slot(slot).mirrored[outcome as usize].add(1);
@@ -247,5 +262,6 @@ mod tests {
         route.request(1, 502, Duration::from_millis(1));
         let count = |status| route.slots.sum(|cells| cells.code(cell_of(status)));
         assert_eq!((count(200), count(502), count(404)), (2, 1, 0));
+        assert_eq!((route.requests(), route.answered_5xx()), (3, 1));
     }
 }
