@@ -151,7 +151,7 @@ fn reads_releases(pool: &Table<'_>) -> bool {
 
 fn backends(pool: &Table<'_>) -> Vec<Backend> {
     let help =
-        r#"expected the servers that answer: backends = ["10.0.1.11:8080", "10.0.1.12:8080"]"#;
+        r#"expected the addresses that answer: backends = ["10.0.1.11:8080", "10.0.1.12:8080"]"#;
     let Some(field) = pool.required("backends", help) else {
         return Vec::new();
     };

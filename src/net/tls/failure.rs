@@ -36,7 +36,9 @@ impl From<io::Error> for HandshakeError {
         let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
         let Some(of_tls) = of_tls else {
             let words = match error.kind() {
-                io::ErrorKind::UnexpectedEof => "the peer closed within the handshake".to_owned(),
+                io::ErrorKind::UnexpectedEof => {
+                    "the other end closed within the handshake".to_owned()
+                }
                 _ => error.to_string(),
             };
             return HandshakeError { cause: Cause::Protocol, words };
@@ -133,7 +135,7 @@ mod tests {
     fn what_is_no_tls_error_is_told_in_words() {
         let gone = HandshakeError::from(io::Error::from(io::ErrorKind::UnexpectedEof));
         assert_eq!(gone.cause, Cause::Protocol);
-        assert_eq!(gone.to_string(), "the peer closed within the handshake");
+        assert_eq!(gone.to_string(), "the other end closed within the handshake");
         assert!(!refuses_our_certificate(&io::ErrorKind::UnexpectedEof.into()));
     }
 }

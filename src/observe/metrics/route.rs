@@ -171,7 +171,8 @@ impl RouteFamilies {
             requests: Family::counter(
                 "equipoise_http_requests_total",
                 "Requests, by route and status code; unregistered codes as their class, \
-                 \"none\" for a request that could not be answered.",
+                 \"none\" for a request that could not be answered; an error of ours to a gRPC \
+                 client as that error, not as the 200 that carries it.",
             ),
             durations: Family::histogram(
                 "equipoise_http_request_duration_seconds",
