@@ -81,7 +81,8 @@ impl Open<'_> {
     /// Why it broke off; `None`: it did not.
     fn reason(&self) -> Option<Reason> {
         match self.ending {
-            Some(Ending::ClientClosed | Ending::BackendClosed) => None,
+            // Most protocols of a tunnel say their end themselves: a cut is left to those who speak.
+            Some(Ending::ClientClosed | Ending::BackendClosed | Ending::BackendCut) => None,
             Some(Ending::Idle) => Some(Reason::TunnelIdle),
             Some(Ending::ClientBroke) => Some(Reason::ClientGone),
             Some(Ending::BackendBroke) => Some(Reason::UpstreamTruncated),

@@ -1,8 +1,9 @@
 //! Bytes both ways between two connections that have nothing more to say to us: an upgraded
 //! connection, a TCP listener.
 //!
-//! Each way passes its end on and leaves the other open (half-close); neither reads ahead of what
-//! the other side takes; memory is held only while there is something in it.
+//! Each way passes its end on and leaves the other open (half-close), a clean end as one and an end
+//! without TLS's close_notify as such; neither reads ahead of what the other side takes; memory is
+//! held only while there is something in it.
 
 use std::{
     future::poll_fn,
@@ -17,7 +18,11 @@ use tokio::{
     time::Instant,
 };
 
-use super::{buffer::LARGE, side::Side, timer::Timer};
+use super::{
+    buffer::LARGE,
+    side::{CutOff, Side},
+    timer::Timer,
+};
 
 /// What a relay has moved, and why it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +40,9 @@ pub enum Ending {
     ClientClosed,
     /// Both sides have said that they are done, the backend first.
     BackendClosed,
+    /// Both sides have ended, the backend without the close_notify that TLS asks of it: whether that
+    /// was all can't be told.
+    BackendCut,
     /// Neither way has moved a byte for too long.
     Idle,
     /// The client's connection broke.
@@ -44,9 +52,9 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// Both sides have said that they are done.
+    /// Both sides have ended by themselves.
     pub fn is_agreed(self) -> bool {
-        matches!(self, Ending::ClientClosed | Ending::BackendClosed)
+        matches!(self, Ending::ClientClosed | Ending::BackendClosed | Ending::BackendCut)
     }
 }
 
@@ -65,6 +73,8 @@ struct Way {
     moved: u64,
     state: State,
     unflushed: bool,
+    /// The source ended without TLS's close_notify.
+    cut: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,8 +103,8 @@ pub async fn relay<C, B>(
     mut tell: impl FnMut(Moved),
 ) -> Relayed
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
+    C: AsyncRead + CutOff + Unpin,
+    B: AsyncRead + CutOff + Unpin,
 {
     let (mut up, mut down) = (Way::default(), Way::default());
     let mut told = Moved { up: 0, down: 0 };
@@ -129,7 +139,7 @@ where
         };
         closing = closing.or(first);
         if let (State::Ended, State::Ended, Some(closed)) = (upward, downward, closing) {
-            return Poll::Ready(closed);
+            return Poll::Ready(if down.cut { Ending::BackendCut } else { closed });
         }
         timer.poll(context, since + idle).map(|()| Ending::Idle)
     });
@@ -147,7 +157,7 @@ impl Way {
     ) -> Result<State, Broken>
     where
         R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
+        W: CutOff + Unpin,
     {
         while self.state != State::Ended {
             if !source.input.is_empty() {
@@ -166,7 +176,7 @@ impl Way {
                 }
             }
             if self.state == State::Ending {
-                match Pin::new(&mut *sink).poll_shutdown(context) {
+                match self.poll_end(context, sink) {
                     Poll::Ready(Ok(())) => self.state = State::Ended,
                     Poll::Ready(Err(_)) => return Err(Broken::Sink),
                     Poll::Pending => break,
@@ -176,11 +186,28 @@ impl Way {
             match poll_read(context, source) {
                 Poll::Ready(Ok(0)) => self.state = State::Ending,
                 Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    (self.state, self.cut) = (State::Ending, true);
+                }
                 Poll::Ready(Err(_)) => return Err(Broken::Source),
                 Poll::Pending => break,
             }
         }
         Ok(self.state)
+    }
+
+    /// An end without TLS's close_notify is an end all the same: many clients just close, some only
+    /// their sending side, and a reset in its place could throw away what they sent before. It is
+    /// passed on as what it is, so that whoever has TLS on the other side can tell a truncation.
+    fn poll_end<W: CutOff + Unpin>(
+        &self,
+        context: &mut Context<'_>,
+        sink: &mut W,
+    ) -> Poll<io::Result<()>> {
+        match self.cut {
+            true => Pin::new(sink).poll_cut_off(context),
+            false => Pin::new(sink).poll_shutdown(context),
+        }
     }
 
     fn poll_write<R, W>(
@@ -204,19 +231,12 @@ impl Way {
 }
 
 /// What comes faster than it fits is read in large steps.
-///
-/// An end without TLS's close_notify is an end all the same, as it is for other relays: many clients
-/// just close, and a reset in its place could throw away what they sent before. Who must be able to
-/// tell a truncation has TLS from end to end.
 fn poll_read<R: AsyncRead + Unpin>(
     context: &mut Context<'_>,
     source: &mut Side<R>,
 ) -> Poll<io::Result<usize>> {
     let room = source.input.room().len();
-    let count = match ready!(source.poll_fill_lazily(context)) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
-        read => read?,
-    };
+    let count = ready!(source.poll_fill_lazily(context))?;
     if count == room {
         source.input.grow(LARGE);
     }
@@ -233,6 +253,12 @@ mod tests {
     use crate::net::buffer::{Buffer, Buffers};
 
     const IDLE: Duration = Duration::from_secs(10);
+
+    impl CutOff for DuplexStream {
+        fn poll_cut_off(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.poll_shutdown(context)
+        }
+    }
 
     /// Two ends that a relay joins: what it relays between, and the far ends of both.
     struct Joined {

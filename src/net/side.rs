@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffer::Buffer;
 
@@ -14,6 +14,13 @@ use super::buffer::Buffer;
 pub struct Side<S> {
     pub stream: S,
     pub input: Buffer,
+}
+
+/// A connection whose peer can be told that what it was sent was cut off: other than by a clean end,
+/// where its protocol knows the difference.
+pub trait CutOff: AsyncWrite {
+    /// Sends what has been written, then an end that is no clean one.
+    fn poll_cut_off(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
 impl<S: AsyncRead + Unpin> Side<S> {

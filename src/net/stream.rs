@@ -3,7 +3,7 @@
 use std::{
     io::{self, IoSlice, Read},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
@@ -12,6 +12,8 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::{client, server::TlsStream};
+
+use super::side::CutOff;
 
 /// A connection after its handshake, if it has one. Shutting it down sends TLS's close_notify
 /// before TCP's FIN.
@@ -181,9 +183,23 @@ impl AsyncWrite for Stream {
     }
 }
 
+impl CutOff for Stream {
+    /// FIN without close_notify: a truncation to TLS (RFC 8446, section 6.1). Without TLS there is
+    /// nothing between FIN and a reset, which could throw away what was sent before.
+    fn poll_cut_off(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().poll_flush(context))?;
+        let tcp = match self.get_mut() {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => tls.get_mut().0,
+            Stream::ClientTls(tls) => tls.get_mut().0,
+        };
+        Pin::new(tcp).poll_shutdown(context)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{net::Ipv4Addr, sync::Arc};
+    use std::{future::poll_fn, net::Ipv4Addr, sync::Arc};
 
     use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
     use tokio::{
@@ -260,6 +276,23 @@ mod tests {
         let mut answered = String::new();
         client.read_to_string(&mut answered).await.expect("an answer with a clean end");
         answered
+    }
+
+    #[tokio::test]
+    async fn who_is_cut_off_gets_all_and_can_tell() {
+        let (mut client, mut server) = shaken().await;
+        server.write_all(b"half").await.expect("room");
+        poll_fn(|context| Pin::new(&mut server).poll_cut_off(context)).await.expect("an end");
+        let mut heard = Vec::new();
+        let end = client.read_to_end(&mut heard).await.expect_err("no clean end");
+        assert_eq!((heard.as_slice(), end.kind()), (&b"half"[..], io::ErrorKind::UnexpectedEof));
+        // The other half is open; and what closes us later makes no clean end of it.
+        client.write_all(b"and").await.expect("room");
+        client.flush().await.expect("room");
+        server.read_exact(&mut [0; 3]).await.expect("the other half");
+        assert!(server.shutdown().await.is_err(), "nothing can be sent any more");
+        let end = client.read(&mut [0]).await.expect_err("no clean end");
+        assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[tokio::test]

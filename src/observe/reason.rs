@@ -141,8 +141,8 @@ reasons! {
     RequestTimeout = "request-timeout", Some(504);
     /// The backend closed or reset before the head of its answer was whole. Backend.
     UpstreamReset = "upstream-reset", Some(502);
-    /// The backend closed or reset within the body of its answer, or reset a connection that is
-    /// relayed. Backend.
+    /// The backend closed or reset within the body of its answer; or reset a connection that is
+    /// relayed, or ended it over TLS without a close_notify. Backend.
     UpstreamTruncated = "upstream-truncated", None;
     /// The answer breaks HTTP's rules or its head is over the limits. Backend.
     BadResponse = "bad-response", Some(502);

@@ -114,7 +114,7 @@ impl Joined {
             Ending::BackendClosed => Ended::BackendClosed,
             Ending::Idle => Ended::Failed(Reason::TunnelIdle),
             Ending::ClientBroke => Ended::Failed(Reason::ClientGone),
-            Ending::BackendBroke => Ended::Failed(Reason::UpstreamTruncated),
+            Ending::BackendBroke | Ending::BackendCut => Ended::Failed(Reason::UpstreamTruncated),
         }
     }
 }

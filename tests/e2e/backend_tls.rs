@@ -11,8 +11,8 @@ use std::{
 use rustls::HandshakeKind;
 
 use crate::harness::{
-    Authority, Client, DEADLINE, Daemon, End, Origin, Pair, Peer, Process, Setup, TlsVersions,
-    free_port, get, server_config, wait_until,
+    Authority, Broken, Client, DEADLINE, Daemon, End, Origin, Pair, Peer, Process, Setup,
+    TlsVersions, client_config, free_port, get, server_config, wait_until,
 };
 
 /// One listener, and a pool of `$origin` with this text in it.
@@ -413,6 +413,33 @@ fn a_tunnel_goes_on_inside_tls_to_its_clean_end() {
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     assert!(tunnel.starts_with("earlyx"));
     assert_eq!(tunnel.len(), 5 + 200_000);
+}
+
+#[test]
+fn a_tunnel_that_is_cut_off_makes_no_clean_end() {
+    let authority = Authority::new();
+    let pair = authority.issue(&["127.0.0.1"]);
+    let origin = Origin::tls(server_config(&pair, None, TlsVersions::All), |peer| {
+        if peer.head().is_some() {
+            peer.write("HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhalf");
+        }
+    });
+    let text = config("tls = { ca = \"$dir/ca.pem\" }").replace(
+        "bind = [\"$web\"]",
+        "bind = [\"$web\"]\ncertificates = [{ cert = \"$dir/www.crt\", key = \"$dir/www.key\" }]",
+    );
+    let setup = Setup::of(&text).with("origin", origin.address());
+    fs::write(setup.dir().join("ca.pem"), authority.pem()).expect("a writable folder");
+    authority.issue(&["www.example.com"]).write(setup.dir(), "www");
+    let daemon = setup.start();
+    let trust = client_config(&authority, TlsVersions::All);
+    let mut client = Client::tls(daemon.address("web"), &trust, "www.example.com").expect("TLS");
+    client.send(
+        "GET / HTTP/1.1\r\nHost: www.example.com\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n",
+    );
+    assert_eq!(client.answer_head().status, 101);
+    assert_eq!(client.take(4), Ok(b"half".to_vec()));
+    assert_eq!(client.rest(), Err(Broken::Reset), "no close_notify");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Listeners whose bytes are relayed: both ways and halfway, by name without terminating TLS, to who
 //! is up, counted and logged.
 
+mod backend_tls;
+
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
@@ -17,6 +19,9 @@ use crate::harness::{
 
 const ENDED: &str = "equipoise_tcp_connections_total";
 const REFUSED: &str = "equipoise_listener_connections_refused_total";
+const IN_FLIGHT: &str = "equipoise_backend_in_flight";
+/// Where `log_line` looks.
+const LOG: &str = "[access_log]\nto = \"$dir/access.log\"\n";
 
 /// A TCP listener with these keys before a pool with these.
 fn config(listener: &str, pool: &str) -> String {
@@ -299,13 +304,32 @@ fn tls_is_terminated_and_both_ends_are_told() {
 }
 
 fn log_line(daemon: &Daemon) -> serde_json::Value {
+    log_line_with(daemon, "")
+}
+
+/// The first line of the access log in which this stands.
+#[track_caller]
+fn log_line_with(daemon: &Daemon, words: &str) -> serde_json::Value {
     let file = daemon.dir().join("access.log");
-    let mut text = String::new();
-    wait_until(DEADLINE, "a line in the access log", || {
-        text = std::fs::read_to_string(&file).unwrap_or_default();
-        text.ends_with('\n')
+    let mut found = None;
+    wait_until(DEADLINE, &format!("a line with {words:?} in the access log"), || {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let mut whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        found = whole.find(|line| line.contains(words)).map(str::to_owned);
+        found.is_some()
     });
-    serde_json::from_str(text.lines().next().expect("a line")).expect("JSON")
+    serde_json::from_str(&found.expect("found above")).expect("JSON")
+}
+
+/// Until the daemon closes, of which way soever, having said nothing.
+#[track_caller]
+fn assert_closed(stream: &mut TcpStream) {
+    let read = stream.read(&mut [0]);
+    let closed = match &read {
+        Ok(count) => *count == 0,
+        Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+    };
+    assert!(closed, "{read:?}");
 }
 
 /// Two origins that terminate TLS themselves: daemons of ours.

@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::client::{ClientStream, broken};
+use crate::net::side::CutOff;
 
 /// Its bytes, both ways. What is read is acknowledged when it has been taken, so that a client can
 /// send no more ahead of the backend than the stream's window.
@@ -74,5 +75,12 @@ impl AsyncWrite for TunnelStream<'_> {
         stream.answer()?.send_data(Bytes::new(), true).map_err(broken)?;
         stream.ended();
         Poll::Ready(Ok(()))
+    }
+}
+
+impl CutOff for TunnelStream<'_> {
+    /// The stream's end: a reset would throw away what has been written and not sent.
+    fn poll_cut_off(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_shutdown(context)
     }
 }

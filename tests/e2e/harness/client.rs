@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     sync::Arc,
     time::Duration,
 };
@@ -173,6 +173,12 @@ impl Client {
         };
         stream.conn.send_close_notify();
         stream.flush().expect("the daemon takes it");
+    }
+
+    /// Says by TCP that no more is sent, and by TLS nothing of it, as those do who just close.
+    #[track_caller]
+    pub fn half_close(&self) {
+        self.tcp().shutdown(Shutdown::Write).expect("a half that can be closed");
     }
 
     fn session(&self) -> &ClientConnection {
