@@ -2,6 +2,12 @@
 //! is up, counted and logged.
 
 mod backend_tls;
+mod breaker;
+mod clients;
+mod hello;
+mod limits;
+mod names;
+mod queue;
 
 use std::{
     io::{self, Read, Write},
