@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     config::HostHeader,
     http::{
-        content::Content,
+        content::{Content, Rest},
         downstream::{EndsBy, GivenUp},
         exchange::{self, Bounds, Cut, NoAnswer, Upload},
         h1::{
@@ -57,6 +57,8 @@ pub struct Attempt<'e, 'a> {
     pub rules: &'e RequestRules,
     pub target: &'e Target<'e>,
     pub content: Content,
+    /// What is left of the request for another try.
+    pub rest: Rest,
     pub bounds: &'e Bounds,
     /// For the client to be kept here, where it is not said already: the value of Set-Cookie.
     pub cookie: Option<String>,
@@ -86,6 +88,7 @@ impl<'a> Attempt<'_, 'a> {
                 Box::pin(self.await_either(&mut upstream, &mut upload, patience)).await
             }
         };
+        self.rest = upload.rest();
         let response = match answer {
             Ok(response) => response,
             Err(none) => {
@@ -316,6 +319,7 @@ impl<'a> Attempt<'_, 'a> {
         let relayed =
             exchange::relay(client, &mut upstream, &mut upload, &mut download, bounds).await;
         if relayed == Err(Cut::Malformed) && !download.has_begun() {
+            self.rest = upload.rest();
             return Err(sent(refusal::BAD_RESPONSE));
         }
         self.record.bytes_in = upload.moved();

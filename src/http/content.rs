@@ -20,10 +20,20 @@ const SHORT_BODY: u64 = 8 * 1024;
 pub enum Content {
     /// All of it, so many bytes, at the front of the client's buffer.
     InHand(usize),
-    /// It is still to come, and passes through.
+    /// It is still to come, and passes through: what has been taken of it is gone.
     Streamed,
 }
 
+/// What a try has left of the request for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Every byte of it.
+    All,
+    /// A part of its body was taken from the client, and passed on.
+    Part,
+}
+
+/// Reads a short body whole; a longer one is left for the backend to ask for.
 pub async fn take_in_short_body(
     exchange: &mut Exchange<'_>,
     rules: &RequestRules,
@@ -48,11 +58,12 @@ pub async fn take_in_short_body(
     Ok(Content::InHand(length))
 }
 
-pub fn failed_try(request: &Request, content: Content, reached: Reached) -> FailedTry {
+/// What came of a try. `rest`: what is left of the request for another one.
+pub fn failed_try(request: &Request, content: Content, rest: Rest, reached: Reached) -> FailedTry {
     FailedTry {
         reached,
         idempotent: request.method.is_idempotent(),
-        replayable: reached == Reached::Nothing || content != Content::Streamed,
+        replayable: rest == Rest::All,
         has_body: content != Content::InHand(0),
     }
 }

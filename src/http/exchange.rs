@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::{
     config::PoolTimeouts,
     http::{
+        content::Rest,
         downstream::Downstream,
         h1::{
             pump::{Stopped, Waiting},
@@ -105,6 +106,11 @@ impl Upload {
     pub fn streamed(passage: Passage) -> Upload {
         let progress = Progress { stirred: 0, at: Instant::now() };
         Upload { passage, state: UploadState::Going, progress, in_hand: false }
+    }
+
+    /// What is left of the request for another try.
+    pub fn rest(&self) -> Rest {
+        if self.in_hand || self.passage.is_untouched() { Rest::All } else { Rest::Part }
     }
 
     pub fn is_done(&self) -> bool {

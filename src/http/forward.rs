@@ -3,7 +3,7 @@
 use crate::{
     http::{
         attempt::{Attempt, Outcome},
-        content::{Content, failed_try, take_in_short_body},
+        content::{Content, Rest, failed_try, take_in_short_body},
         exchange::{Bounds, NoAnswer},
         h1::{client::NoRequest, rules::RequestRules},
         key, mirror,
@@ -71,6 +71,7 @@ pub async fn forward<'a>(
             rules,
             target,
             content,
+            rest: Rest::All,
             bounds: &bounds,
             cookie,
         };
@@ -82,6 +83,7 @@ pub async fn forward<'a>(
             Err(none) => none,
         };
         let (index, asked, hedged) = (attempt.index, attempt.asked, attempt.hedged);
+        let rest = attempt.rest;
         drop(attempt);
         course.tried.extend(hedged);
         match none {
@@ -98,7 +100,7 @@ pub async fn forward<'a>(
                 if reached != Reached::Stale {
                     pool.failed(index);
                 }
-                let failed = failed_try(exchange.request, content, reached);
+                let failed = failed_try(exchange.request, content, rest, reached);
                 if !pool.may_try_again(failed, &course.tried, exchange.local.slot) {
                     return fail(exchange, record, content, refusal).await;
                 }

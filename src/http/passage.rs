@@ -172,6 +172,14 @@ impl Passage {
         }
     }
 
+    /// Whether the source still has all of the body: not a byte was taken, of its framing neither.
+    pub fn is_untouched(&self) -> bool {
+        match self {
+            Passage::Lines(pump) => pump.is_untouched(),
+            Passage::Frames(transfer) => transfer.is_untouched(),
+        }
+    }
+
     /// Whether anything has gone out.
     pub fn has_begun(&self) -> bool {
         match self {

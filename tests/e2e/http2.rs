@@ -11,6 +11,7 @@ mod grpc;
 mod outside;
 mod protocols;
 mod refusals;
+mod second_tries;
 mod sides;
 
 use std::sync::Arc;

@@ -20,6 +20,8 @@ pub struct Body {
     reading: Reading,
     /// Bytes of data that may come.
     left: u64,
+    /// A piece of it was found, and consumed by whoever asked.
+    begun: bool,
 }
 
 #[derive(Debug)]
@@ -52,11 +54,17 @@ impl Body {
             Framing::Chunked => Reading::Chunked(Chunked::default()),
             Framing::UntilClose => Reading::UntilClose,
         };
-        Body { reading, left: limit }
+        Body { reading, left: limit, begun: false }
     }
 
     /// Reads one piece; the caller consumes what it counts before it asks again.
     pub fn next(&mut self, input: &[u8]) -> Result<Piece, Refusal> {
+        let piece = self.read(input)?;
+        self.begun |= piece != Piece::More;
+        Ok(piece)
+    }
+
+    fn read(&mut self, input: &[u8]) -> Result<Piece, Refusal> {
         let piece = match &mut self.reading {
             Reading::Ended => return Ok(Piece::End(0)),
             _ if input.is_empty() => return Ok(Piece::More),
@@ -88,6 +96,11 @@ impl Body {
             self.left = self.left.checked_sub(count as u64).ok_or(refusal::BODY_TOO_LARGE)?;
         }
         Ok(piece)
+    }
+
+    /// Whether not a byte of it was consumed, of its framing neither.
+    pub fn is_untouched(&self) -> bool {
+        !self.begun
     }
 
     /// The connection ended: whether the body may end with it.
@@ -135,6 +148,17 @@ mod tests {
         assert_eq!(body.next(b"\r\n2\r\n"), Err(refusal::BODY_TOO_LARGE));
         let all_bits = b"FFFFFFFFFFFFFFFF\r\n";
         assert_eq!(Body::new(Framing::Chunked, 4).next(all_bits), Err(refusal::BODY_TOO_LARGE));
+    }
+
+    #[test]
+    fn a_body_is_untouched_until_a_byte_of_it_is_consumed() {
+        for (framing, first) in [(Framing::Length(3), "a"), (Framing::Chunked, "3\r")] {
+            let mut body = Body::new(framing, 10);
+            assert_eq!(body.next(b""), Ok(Piece::More));
+            assert!(body.is_untouched());
+            assert_ne!(body.next(first.as_bytes()), Ok(Piece::More));
+            assert!(!body.is_untouched(), "{framing:?}");
+        }
     }
 
     #[test]

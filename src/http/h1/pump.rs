@@ -142,19 +142,14 @@ impl Pump {
         self.stirred
     }
 
-    /// Whether any byte has been written.
+    /// Whether any byte has been written, or read for it.
     pub fn has_begun(&self) -> bool {
         self.stirred > 0
     }
 
-    /// Whether the source has been read to the body's end.
-    pub fn has_all(&self) -> bool {
-        self.ended && self.direct == 0
-    }
-
-    /// Bytes of the body that are still to be read, where that is known.
-    pub fn remaining(&self) -> Option<u64> {
-        self.body.remaining()
+    /// Whether the source still has all of the body.
+    pub fn is_untouched(&self) -> bool {
+        self.body.is_untouched()
     }
 
     fn gather(&mut self, input: &mut Buffer) -> Result<(), Refusal> {

@@ -121,6 +121,14 @@ impl Transfer {
         self.stirred
     }
 
+    /// Whether the source still has all of the body: not a byte was taken, of its framing neither.
+    pub fn is_untouched(&self) -> bool {
+        match &self.content {
+            Content::Lines(body) => body.is_untouched(),
+            Content::AtHand(_) | Content::Frames { .. } => self.stirred == 0,
+        }
+    }
+
     /// Whether anything has gone to the sink.
     pub fn has_begun(&self) -> bool {
         self.head.is_none()
@@ -133,6 +141,7 @@ impl Transfer {
         source: &mut Source<'_>,
         sink: &mut Sink<'_>,
     ) -> Poll<Result<(), Stopped>> {
+        self.open(source, sink).map_err(Stopped::Sink)?;
         loop {
             if self.has_unsent() {
                 self.waiting = Waiting::Sink;
@@ -246,6 +255,23 @@ impl Transfer {
 
 /// Writing.
 impl Transfer {
+    /// A backend's stream is opened before the body is looked at: where that fails, all of it is
+    /// still there for another one.
+    fn open(&mut self, source: &mut Source<'_>, sink: &mut Sink<'_>) -> io::Result<()> {
+        let Sink::Backend(stream) = sink else {
+            return Ok(());
+        };
+        let Some(head) = self.head.take() else {
+            return Ok(());
+        };
+        let bodiless = self.is_at_end(source);
+        stream.open(head, bodiless)?;
+        if bodiless {
+            self.state = State::Ended;
+        }
+        Ok(())
+    }
+
     /// Prepares what came for the sink; nothing came: only the head, which must not wait.
     fn take_in(
         &mut self,
@@ -264,7 +290,7 @@ impl Transfer {
                     Ok(())
                 }
                 Sink::Client(stream) => stream.open(head, bodiless),
-                Sink::Backend(stream) => stream.open(head, bodiless),
+                Sink::Backend(_) => unreachable!("a backend's stream is opened first"),
             };
             opened.map_err(Stopped::Sink)?;
             if bodiless && !matches!(sink, Sink::H1(_)) {

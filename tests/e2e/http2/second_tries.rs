@@ -1,0 +1,111 @@
+//! What HTTP/2 backends leave undone is asked again where that is safe, and nowhere else (RFC 9113,
+//! section 8.7; HTTP.md, "When something breaks").
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use super::{BOTH_DOORS, Front};
+use crate::harness::{
+    Client, DEADLINE, Origin, Setup,
+    h2::{
+        Asked, H2Peer,
+        frame::{Frame, code, flag},
+        h2_origin,
+    },
+    wait_until,
+};
+
+/// Two backends of HTTP/2, asked in turn.
+fn before(first: &Origin, second: &Origin) -> Front {
+    let both = "[\"$origin\", \"$second\"]\nprotocol = \"h2\"";
+    let config = format!("workers = 1\n{}", BOTH_DOORS.replace("[\"$origin\"]", both));
+    let addresses = Setup::of(&config).with("origin", first.address());
+    Front::start(addresses.with("second", second.address()))
+}
+
+/// Answers with what it was sent.
+fn echo(peer: &mut H2Peer<'_>) {
+    while let Some(Asked { stream, request }) = peer.request() {
+        peer.answer(stream, 200, &String::from_utf8_lossy(&request.body));
+    }
+}
+
+/// A backend that refuses every stream once something of its body has come, and how many it has.
+fn refusing_late() -> (Arc<AtomicUsize>, Origin) {
+    let refused = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&refused);
+    let origin = h2_origin(move |peer| {
+        while let Some(Asked { stream, .. }) = peer.head() {
+            let begun =
+                peer.until(|link| link.message(stream).is_some_and(|it| !it.body.is_empty()));
+            peer.send(&Frame::reset(stream, code::REFUSED_STREAM));
+            // It has been read before anything else comes.
+            if begun.is_err() || peer.ping().is_err() {
+                return;
+            }
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    (refused, origin)
+}
+
+#[test]
+fn a_body_of_which_a_part_is_gone_is_not_sent_again() {
+    let ((refused, first), second) = (refusing_late(), h2_origin(echo));
+    let front = before(&first, &second);
+    let mut answered = Vec::new();
+    for _ in 0..4 {
+        let mut client = front.plain().connect();
+        let before = (refused.load(Ordering::SeqCst), second.received_bytes());
+        let stream = client.open_stream("POST", "/", &[], flag::NONE);
+        client.send_body(stream, flag::NONE, b"first half, ").expect("the connection lives");
+        wait_until(DEADLINE, "a backend to have the first half", || {
+            refused.load(Ordering::SeqCst) > before.0 || second.received_bytes() > before.1 + 40
+        });
+        // The stream may be over by now.
+        let _ = client.send_body(stream, flag::END_STREAM, b"second half");
+        let answer = client.wait_for_head(stream);
+        match answer.status {
+            200 => answered.push(client.answer(stream).text()),
+            status => assert_eq!(status, 502),
+        }
+    }
+    assert_eq!(answered, ["first half, second half"; 2], "every second one is answered");
+}
+
+/// A chunk that is begun anew in its middle would let its sender write requests of his own.
+#[test]
+fn a_chunk_is_not_read_from_its_middle() {
+    const INNER: &str = "3\r\nabc\r\n0\r\n\r\n";
+    let ((refused, first), second) = (refusing_late(), h2_origin(echo));
+    let front = before(&first, &second);
+    let mut client = Client::connect(front.daemon.address("web"));
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send(format!("{:x}\r\nabcd", 4 + INNER.len()));
+    wait_until(DEADLINE, "a backend to refuse it", || refused.load(Ordering::SeqCst) > 0);
+    let _ = client.try_send(format!("{INNER}\r\n0\r\n\r\n"));
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.closes()), (502, true), "{answer:?}");
+    assert_eq!(second.requests(), 0);
+}
+
+#[test]
+fn a_body_that_has_not_begun_goes_where_it_is_wanted() {
+    let first = h2_origin(|peer| {
+        while let Some(asked) = peer.head() {
+            peer.send(&Frame::reset(asked.stream, code::REFUSED_STREAM));
+        }
+    });
+    let second = h2_origin(echo);
+    let front = before(&first, &second);
+    for _ in 0..4 {
+        let mut client = front.plain().connect();
+        let reached = second.received_bytes();
+        let stream = client.open_stream("POST", "/", &[], flag::NONE);
+        wait_until(DEADLINE, "the second to be asked", || second.received_bytes() > reached + 40);
+        client.send_body(stream, flag::END_STREAM, b"all of it").expect("the connection lives");
+        assert_eq!(client.answer(stream).text(), "all of it");
+    }
+}
