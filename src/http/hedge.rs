@@ -181,7 +181,7 @@ impl<'a> Attempt<'_, 'a> {
         let member = self.pool.member(second.index);
         member.backend.metrics().requested(self.exchange.local.slot);
         let upload = self.upload(member, &upstream);
-        let connect = (!upstream.may_be_stale()).then(|| second.begun.elapsed());
+        let connect = (!upstream.is_reused()).then(|| second.begun.elapsed());
         Second { connect, stage: Stage::Asked(Box::new((upstream, upload))), ..second }
     }
 

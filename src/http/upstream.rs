@@ -30,10 +30,19 @@ impl Upstream {
     }
 
     /// Whether the backend may have closed the connection before the request reached it: it has
-    /// been used before, and nothing of an answer has come.
+    /// been used before, and nothing of an answer has come. HTTP/2 does not leave that to be guessed
+    /// (RFC 9113, section 8.7).
     pub fn may_be_stale(&self) -> bool {
         match self {
             Upstream::H1(connection) => connection.reused && !connection.answered,
+            Upstream::H2(_) => false,
+        }
+    }
+
+    /// Whether the connection was there before this request.
+    pub fn is_reused(&self) -> bool {
+        match self {
+            Upstream::H1(connection) => connection.reused,
             Upstream::H2(stream) => stream.is_reused(),
         }
     }

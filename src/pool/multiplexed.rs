@@ -169,7 +169,7 @@ impl Lease {
         Lease { shared, reused }
     }
 
-    /// The connection has carried a request before.
+    /// The connection was there before this request: others go over it, or have.
     pub fn is_reused(&self) -> bool {
         self.reused
     }

@@ -48,7 +48,7 @@ impl UpstreamStream {
         UpstreamStream { lease, exchange: Exchange::Unsent }
     }
 
-    /// The connection has carried an exchange before.
+    /// The connection was there before this request.
     pub fn is_reused(&self) -> bool {
         self.lease.is_reused()
     }
@@ -132,9 +132,10 @@ fn failed(failure: Failure) -> HeadError {
 }
 
 fn head_error(error: &::h2::Error) -> HeadError {
-    // It says so itself when it has not begun on a request (RFC 9113, section 8.7).
-    let unread = error.reason() == Some(Reason::REFUSED_STREAM)
-        || (error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR));
+    // It says so itself when it has not begun on a request (RFC 9113, section 8.7). Of a GOAWAY only
+    // the streams above its last one hear, whatever its reason: the others go on.
+    let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+    let unread = error.is_remote() && (refused || error.is_go_away());
     let malformed = error.is_library() && error.reason() == Some(Reason::PROTOCOL_ERROR);
     // What TLS finds amiss is invalid data, of which the library keeps no more than the words. Before
     // an answer it is the backend's refusal of our certificate, which comes after the handshake.

@@ -109,3 +109,45 @@ fn a_body_that_has_not_begun_goes_where_it_is_wanted() {
         assert_eq!(client.answer(stream).text(), "all of it");
     }
 }
+
+/// A reset is the backend's word on this request, however long its connection has served others.
+#[test]
+fn a_stream_that_is_reset_may_have_been_acted_on() {
+    let acts = || {
+        h2_origin(|peer| {
+            while let Some(asked) = peer.request() {
+                match asked.request.method.as_str() {
+                    "POST" => peer.send(&Frame::reset(asked.stream, code::INTERNAL_ERROR)),
+                    _ => peer.answer(asked.stream, 200, "used"),
+                }
+            }
+        })
+    };
+    let (first, second) = (acts(), acts());
+    let front = before(&first, &second);
+    let mut client = front.plain().connect();
+    for _ in 0..2 {
+        assert_eq!(client.get("/").text(), "used");
+    }
+    let stream = client.open_stream("POST", "/", &[], flag::END_STREAM);
+    assert_eq!(client.answer(stream).status, 502);
+    assert_eq!(first.requests() + second.requests(), 3, "one of them was asked");
+}
+
+#[test]
+fn a_backend_that_resets_its_streams_is_held_to_be_down() {
+    let origin = h2_origin(|peer| {
+        while let Some(asked) = peer.request() {
+            match asked.request.target.as_str() {
+                "/bad" => peer.send(&Frame::reset(asked.stream, code::INTERNAL_ERROR)),
+                _ => peer.answer(asked.stream, 200, "used"),
+            }
+        }
+    });
+    let config = format!("workers = 1\n{BOTH_DOORS}\nprotocol = \"h2\"");
+    let front = Front::of(&config.replace("fall = 0", "fall = 1"), &origin);
+    let mut client = front.plain().connect();
+    assert_eq!(client.get("/").text(), "used");
+    assert_eq!(client.get("/bad").status, 502);
+    front.daemon.wait_for_metric("equipoise_backend_up", &[], 0.0);
+}
