@@ -272,7 +272,9 @@ fn no_head(error: HeadError, upstream: &Upstream) -> NoAnswer {
             NoAnswer::Upstream { refusal: refusal::UPSTREAM_RESET, reached }
         }
         HeadError::Unread => {
-            NoAnswer::Upstream { refusal: refusal::UPSTREAM_RESET, reached: Reached::Nothing }
+            // Who refuses on a new connection as well is no better off for another one.
+            let reached = if upstream.is_reused() { Reached::Unread } else { Reached::Nothing };
+            NoAnswer::Upstream { refusal: refusal::UPSTREAM_RESET, reached }
         }
         HeadError::Unsendable(refusal) => NoAnswer::Refused(refusal),
     }

@@ -17,7 +17,7 @@ use crate::{
         upgrade,
     },
     message::head::Version,
-    pool::{local::LocalPool, retry::Reached},
+    pool::local::LocalPool,
 };
 
 /// Tries backends until one answers or none may be tried any more.
@@ -96,8 +96,7 @@ pub async fn forward<'a>(
             }
             NoAnswer::Refused(refusal) => return refuse_last(exchange, record, refusal).await,
             NoAnswer::Upstream { refusal, reached } => {
-                // An idle connection that the backend closed says nothing of its health.
-                if reached != Reached::Stale {
+                if !reached.is_of_connection() {
                     pool.failed(index);
                 }
                 let failed = failed_try(exchange.request, content, rest, reached);

@@ -20,7 +20,7 @@ use crate::{
         upstream::Upstream,
     },
     message::head::Response,
-    pool::{place::InFlight, retry::Reached},
+    pool::place::InFlight,
 };
 
 /// The second try.
@@ -262,8 +262,9 @@ impl<'a> Attempt<'_, 'a> {
 
     /// As the story of the request counts what failed last.
     fn count_failed(&self, index: usize, none: &NoAnswer) {
-        if !matches!(none, NoAnswer::Upstream { reached: Reached::Stale, .. }) {
-            self.pool.failed(index);
+        match none {
+            NoAnswer::Upstream { reached, .. } if reached.is_of_connection() => {}
+            _ => self.pool.failed(index),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
         idle::IdleConnections,
         members::{Member, Pool},
         multiplexed::Multiplexed,
-        retry::{Budget, FailedTry, Reached, may_retry},
+        retry::{Budget, FailedTry, may_retry},
         window::Outcome,
     },
 };
@@ -244,9 +244,9 @@ impl LocalPool {
     #[must_use]
     pub fn may_try_again(&self, failed: FailedTry, tried: &[usize], slot: usize) -> bool {
         let attempts_left = tried.len() < self.pool.config.retry.attempts as usize;
-        // The same backend at once is worth a try only if an idle connection was at fault.
+        // The same backend at once is worth a try only if its connection was at fault.
         let somewhere_else = self.pool.candidates.iter().any(|index| !tried.contains(index));
-        let worthwhile = somewhere_else || failed.reached == Reached::Stale;
+        let worthwhile = somewhere_else || failed.reached.is_of_connection();
         if !attempts_left || !worthwhile || !may_retry(failed) {
             return false;
         }

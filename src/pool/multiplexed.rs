@@ -5,6 +5,7 @@ use std::{
     cell::{Cell, RefCell},
     io,
     rc::Rc,
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -45,7 +46,7 @@ pub struct Multiplexed {
 
 /// One connection.
 struct Shared {
-    requests: SendRequest<Bytes>,
+    requests: RefCell<SendRequest<Bytes>>,
     scheme: &'static str,
     open: Cell<usize>,
     used: Cell<bool>,
@@ -89,7 +90,7 @@ impl Multiplexed {
     /// Room on the connection with the fewest streams.
     fn take(&self) -> Option<Lease> {
         let mut list = self.list.borrow_mut();
-        list.retain(|shared| shared.fit.get());
+        list.retain(|shared| shared.is_fit());
         let shared = list.iter().min_by_key(|shared| shared.open.get())?;
         shared.has_room().then(|| Lease::new(shared.clone()))
     }
@@ -99,7 +100,7 @@ impl Multiplexed {
         let limit = self.limit.get();
         let fresh = |shared: &Shared| now.duration_since(shared.idle_since.get()) < limit;
         let keep =
-            |shared: &Rc<Shared>| shared.fit.get() && (shared.open.get() > 0 || fresh(shared));
+            |shared: &Rc<Shared>| shared.is_fit() && (shared.open.get() > 0 || fresh(shared));
         self.list.borrow_mut().retain(keep);
     }
 
@@ -111,8 +112,21 @@ impl Multiplexed {
 }
 
 impl Shared {
+    /// Whether it takes requests: a backend that has said GOAWAY takes no more, while the streams that
+    /// it has go on.
+    fn is_fit(&self) -> bool {
+        if !self.fit.get() {
+            return false;
+        }
+        // Nobody is to be woken: it is ready, or over.
+        let mut context = Context::from_waker(Waker::noop());
+        let ready = self.requests.borrow_mut().poll_ready(&mut context);
+        !matches!(ready, Poll::Ready(Err(_)))
+    }
+
     fn has_room(&self) -> bool {
-        self.open.get() < self.requests.current_max_send_streams().min(MAX_STREAMS)
+        let most = self.requests.borrow().current_max_send_streams();
+        self.open.get() < most.min(MAX_STREAMS)
     }
 }
 
@@ -136,7 +150,7 @@ async fn open(stream: Stream) -> io::Result<Rc<Shared>> {
         told.set(false);
     });
     Ok(Rc::new(Shared {
-        requests,
+        requests: RefCell::new(requests),
         scheme,
         open: Cell::new(0),
         used: Cell::new(false),
@@ -188,7 +202,8 @@ impl Lease {
         request: http::Request<()>,
         ended: bool,
     ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
-        let sent = self.shared.requests.clone().send_request(request, ended);
+        let mut requests = self.shared.requests.borrow().clone();
+        let sent = requests.send_request(request, ended);
         if sent.is_err() {
             self.distrust();
         }

@@ -16,8 +16,12 @@ pub struct FailedTry {
 /// How far a try came before it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reached {
-    /// No connection: the backend knows nothing of the request.
+    /// No connection, or a new one on which the backend refuses at once: it knows nothing of the
+    /// request.
     Nothing,
+    /// A connection that serves others, or has: the backend says that it did not begin on this one
+    /// (RFC 9113, section 8.7).
+    Unread,
     /// A reused connection that the backend closed without a byte of an answer: most likely it
     /// closed while idle, and the request crossed that on the wire.
     Stale,
@@ -27,11 +31,22 @@ pub enum Reached {
     TimedOut,
 }
 
+impl Reached {
+    /// Whether a connection alone was at fault, which says nothing of the backend: the next one to it
+    /// may do.
+    pub fn is_of_connection(self) -> bool {
+        match self {
+            Reached::Stale | Reached::Unread => true,
+            Reached::Nothing | Reached::Sent | Reached::TimedOut => false,
+        }
+    }
+}
+
 /// Whether the request itself allows another try; attempts and budget are counted elsewhere.
 pub fn may_retry(failed: FailedTry) -> bool {
     failed.replayable
         && match failed.reached {
-            Reached::Nothing => true,
+            Reached::Nothing | Reached::Unread => true,
             Reached::Stale => failed.idempotent || !failed.has_body,
             Reached::Sent => failed.idempotent,
             Reached::TimedOut => false,
@@ -87,6 +102,8 @@ mod tests {
         let cases = [
             ((Nothing, false, true, true), true),
             ((Nothing, false, false, true), false),
+            ((Unread, false, true, true), true),
+            ((Unread, true, false, true), false),
             ((Stale, false, true, false), true),
             ((Stale, false, true, true), false),
             ((Stale, true, true, true), true),

@@ -151,3 +151,56 @@ fn a_backend_that_resets_its_streams_is_held_to_be_down() {
     assert_eq!(client.get("/bad").status, 502);
     front.daemon.wait_for_metric("equipoise_backend_up", &[], 0.0);
 }
+
+/// Requests that a connection will not serve go elsewhere, before they are sent and after.
+#[test]
+fn a_connection_that_says_goaway_is_left_for_another() {
+    let said = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&said);
+    let origin = h2_origin(move |peer| {
+        if peer.stream.number > 0 {
+            return echo(peer);
+        }
+        let Some(first) = peer.head() else { return };
+        peer.send(&Frame::goaway(first.stream, code::NO_ERROR));
+        let _ = peer.ping();
+        count.fetch_add(1, Ordering::SeqCst);
+        let Some(first) = peer.whole(first.stream) else { return };
+        peer.answer(first.stream, 200, "the first");
+        peer.hang();
+    });
+    let config = format!("workers = 1\n{BOTH_DOORS}\nprotocol = \"h2\"");
+    let front = Front::of(&config, &origin);
+    let mut client = front.plain().connect();
+    let first = client.open_stream("POST", "/", &[], flag::NONE);
+    wait_until(DEADLINE, "the word to be read", || said.load(Ordering::SeqCst) > 0);
+    let second = client.open_stream("POST", "/", &[], flag::NONE);
+    client.send_body(second, flag::END_STREAM, b"the second").expect("the connection lives");
+    assert_eq!(client.answer(second).text(), "the second");
+    client.send_body(first, flag::END_STREAM, b"").expect("the connection lives");
+    assert_eq!(client.answer(first).text(), "the first");
+}
+
+#[test]
+fn a_request_that_crosses_a_goaway_is_asked_again_of_the_only_backend() {
+    let origin = h2_origin(|peer| {
+        if peer.stream.number > 0 {
+            return echo(peer);
+        }
+        let Some(first) = peer.request() else { return };
+        peer.answer(first.stream, 200, "before");
+        // It is on its way when the word is said.
+        if peer.head().is_some() {
+            peer.send(&Frame::goaway(first.stream, code::NO_ERROR));
+            peer.hang();
+        }
+    });
+    let config = format!("workers = 1\n{BOTH_DOORS}\nprotocol = \"h2\"");
+    let front = Front::of(&config.replace("fall = 0", "fall = 1"), &origin);
+    let mut client = front.plain().connect();
+    assert_eq!(client.get("/").text(), "before");
+    let crossing = client.open_stream("POST", "/", &[("content-length", "8")], flag::NONE);
+    client.send_body(crossing, flag::END_STREAM, b"crossing").expect("the connection lives");
+    assert_eq!(client.answer(crossing).text(), "crossing");
+    assert_eq!(client.get("/").status, 200, "the backend is held to be well");
+}
