@@ -88,7 +88,10 @@ impl Passage {
                 Passage::frames(head, Content::Lines(lines(from)), coding)
             }
             (_, Upstream::H2(_)) => {
-                Passage::frames(head, Content::Frames { left: u64::MAX }, coding)
+                // The library lets DATA through behind a 204 or a 304, where an HTTP/1 client would
+                // read it as the next answer.
+                let left = if from == Framing::Empty { 0 } else { u64::MAX };
+                Passage::frames(head, Content::Frames { left }, coding)
             }
         }
     }

@@ -7,13 +7,13 @@ use super::{
     with_listener_keys, with_pool_keys,
 };
 use crate::harness::{
-    Broken, DEADLINE, End, Origin, Peer,
+    Broken, Client, DEADLINE, End, Origin, Peer,
     h2::{
         Asked, H2Peer, Outcome, StreamEnd, Windows,
         frame::{Frame, code, flag},
         h2_origin,
     },
-    wait_until,
+    request, wait_until,
 };
 
 const ERRORS: &str = "equipoise_http_errors_total";
@@ -193,6 +193,63 @@ fn a_malformed_head_of_an_http2_backend_is_502() {
         }
     }
     report(&complaints, 2 * BAD_HEADS.len());
+}
+
+/// An HTTP/1 client reads what follows a head without a body as its next answer.
+#[test]
+fn a_body_where_none_may_be_reaches_no_client() {
+    const SMUGGLED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsmuggled";
+    let length = SMUGGLED.len().to_string();
+    let heads = [
+        vec![(":status", "204")],
+        vec![(":status", "304")],
+        vec![(":status", "304"), ("content-length", length.as_str())],
+    ];
+    let heads = heads.map(|head| head.into_iter().map(|(n, v)| (n, v.to_owned())).collect());
+    for head in heads {
+        let head: Vec<(&str, String)> = head;
+        let told = head.clone();
+        let two = h2_origin(move |peer| {
+            while let Some(Asked { stream, request }) = peer.request() {
+                if request.target.ends_with("/after") {
+                    peer.answer(stream, 200, "after");
+                    continue;
+                }
+                peer.cork();
+                peer.send_head(stream, flag::NONE, &told);
+                if request.target.ends_with("/late") {
+                    peer.uncork();
+                    let _ = peer.ping();
+                }
+                peer.send(&Frame::data(stream, flag::END_STREAM, SMUGGLED));
+                peer.uncork();
+            }
+        });
+        let backends = TwoBackends::start(Origin::answering("unused"), two, "");
+        for path in ["/at_once", "/late"] {
+            let what = format!("{head:?} {path}");
+            let mut client = Client::connect(backends.front.daemon.address("web"));
+            let answer = client.get(&format!("/two{path}"));
+            let told = head[0].1.parse().expect("a status");
+            assert!([told, 502].contains(&answer.status), "{what}: {answer:?}");
+            let _ = client.try_send(request("/two/after"));
+            match client.try_answer() {
+                Ok(after) => assert_eq!(after.text(), "after", "{what}"),
+                Err(broken) => {
+                    assert!(matches!(broken, Broken::Closed | Broken::Reset), "{what}: {broken:?}");
+                }
+            }
+            let mut client = backends.front.plain().connect();
+            let stream = client.ask(&format!("/two{path}"));
+            match client.outcome(stream) {
+                Outcome::Answer(answer) => assert_eq!(answer.status, 502, "{what}"),
+                Outcome::Reset(_, answer) => {
+                    assert!(answer.is_none_or(|answer| answer.body.is_empty()), "{what}");
+                }
+                other => panic!("{what}: {}", other.words()),
+            }
+        }
+    }
 }
 
 /// What the backend itself says it has not begun on is asked again, whatever it is.
