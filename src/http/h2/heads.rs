@@ -203,10 +203,16 @@ fn push_fields(lines: &mut Lines, fields: &HeaderMap, limits: &Limits) -> Result
     Ok(())
 }
 
-/// HTTP/1 takes white space around a value away; here it may not stand (RFC 9113, section 8.2.1).
+/// HTTP/1 has white space around a value; here it may not stand (RFC 9113, section 8.2.1).
 fn is_trimmed(value: &[u8]) -> bool {
-    let space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    !space(value.first()) && !space(value.last())
+    trimmed(value).len() == value.len()
+}
+
+fn trimmed(value: &[u8]) -> &[u8] {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = value.iter().position(|byte| !is_space(byte)).unwrap_or(value.len());
+    let end = value.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
+    &value[start..end]
 }
 
 /// Header lines as they are made.
@@ -302,8 +308,7 @@ fn to_fields(lines: Bytes, host: &mut Option<Bytes>) -> HeaderMap {
         if known.is_hop_by_hop() && known != Name::Te {
             continue;
         }
-        let spaces = usize::from(line.get(colon + 1) == Some(&b' '));
-        let value = line.slice(colon + 1 + spaces..);
+        let value = line.slice_ref(trimmed(&line[colon + 1..]));
         if known == Name::Host {
             *host = Some(value);
             continue;
@@ -419,6 +424,16 @@ mod tests {
         assert_eq!(values, ["1", "2"]);
         let star = to_request(b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), "http").unwrap();
         assert_eq!(star.uri().path(), "*");
+    }
+
+    #[test]
+    fn white_space_around_a_value_stays_behind() {
+        let head = b"HTTP/1.1 200 OK\r\nA:b\r\nC: \t d e\t \r\nF:  \r\n\r\n".to_vec();
+        let response = to_response(head);
+        let values: Vec<_> = response.headers().values().collect();
+        assert_eq!(values, ["b", "d e", ""]);
+        let trailers = to_trailers(b"A:\tb \r\n");
+        assert_eq!(trailers["a"], "b");
     }
 
     #[test]

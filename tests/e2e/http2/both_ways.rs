@@ -242,6 +242,38 @@ fn what_a_backend_says_of_its_own_connection_stays_behind() {
     }
 }
 
+/// HTTP/2 takes a field with white space around it for malformed (RFC 9113, section 8.2.1).
+#[test]
+fn white_space_around_a_value_is_of_http1_alone() {
+    let one = Origin::start(|peer| {
+        while peer.request().is_some() {
+            peer.write(
+                "HTTP/1.1 200 OK\r\nX-A: \t as it is \t \r\nX-B:\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 2\r\nok\r\n0\r\nX-C:  c\t\r\n\r\n",
+            );
+        }
+    });
+    let two = h2_origin(|peer| {
+        while let Some(Asked { stream, request }) = peer.request() {
+            let values = ["x-a", "x-b"].map(|name| request.field(name).unwrap_or("none"));
+            peer.answer(stream, 200, &format!("{values:?} {:?}", request.trailers));
+        }
+    });
+    let backends = TwoBackends::start(one, two, "");
+    for asks in [Asks::Http2, Asks::Http2Tls] {
+        let answer = backends.exchange((asks, Answers::Http1), &Ask::get("/")).answer;
+        assert_eq!((answer.field("x-a"), answer.field("x-b")), (Some("as it is"), Some("")));
+        assert_eq!(trailer(&answer, "x-c"), Some("c"));
+    }
+    let ask = Ask {
+        fields: &[("x-a", "\t as it is \t "), ("x-b", " ")],
+        trailers: &[("x-c", " c\t")],
+        ..Ask::post("/", b"body")
+    };
+    let seen = backends.exchange((Asks::Http1, Answers::Http2), &ask).answer.text();
+    assert_eq!(seen, r#"["as it is", ""] [("x-c", "c")]"#);
+}
+
 /// The answer is there before the body is: the client gets it, and the rest of the upload is not
 /// waited for.
 #[test]
