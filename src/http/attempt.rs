@@ -107,6 +107,10 @@ impl<'a> Attempt<'_, 'a> {
         }
         let rules = rules::of_response(self.exchange.request.method, &response).map_err(sent)?;
         self.note_answer(&upload, response.status);
+        if self.exchange.request.is_opened_by(response.status) {
+            // HTTP/1.1 leaves it to the backend whether it looks at Upgrade: no failure of its own.
+            return Err(NoAnswer::Refused(refusal::NOT_UPGRADED));
+        }
         self.deliver(upstream, upload, &response, rules).await.map(Outcome::Answered)
     }
 

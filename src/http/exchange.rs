@@ -70,7 +70,7 @@ pub struct Bounds {
 pub enum NoAnswer {
     /// The client went away.
     ClientGone,
-    /// The client's body is at fault.
+    /// The client's body is at fault, or it asks for what the backend does not do.
     Refused(Refusal),
     /// The backend is at fault.
     Upstream { refusal: Refusal, reached: Reached },

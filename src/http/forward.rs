@@ -16,7 +16,6 @@ use crate::{
         target::Target,
         upgrade,
     },
-    message::head::Version,
     pool::local::LocalPool,
 };
 
@@ -29,10 +28,7 @@ pub async fn forward<'a>(
     target: &Target<'_>,
 ) -> Next {
     let bounds = bounds(exchange, record, pool);
-    if exchange.request.version == Version::Http2
-        && upgrade::asked(exchange.request, rules.framing).is_some()
-        && !upgrade::is_possible(pool.pool.config.protocol)
-    {
+    if exchange.request.extended_connect && !upgrade::is_possible(pool.pool.config.protocol) {
         return refuse_last(exchange, record, refusal::NO_UPGRADE).await;
     }
     let content = match take_in_short_body(exchange, rules, bounds.whole()).await {

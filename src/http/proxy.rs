@@ -21,6 +21,7 @@ use crate::{
         route::{self, Ambiguous, Route, Rules},
         target::{self, Target},
         tunnel::Tunnel,
+        upgrade,
         variables::Values,
     },
     message::{
@@ -131,6 +132,11 @@ async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Nex
         Err(refusal) => return refuse_last(exchange, record, refusal).await,
     };
     exchange.last |= !rules.keep_alive;
+    if exchange.request.extended_connect
+        && upgrade::asked(exchange.request, rules.framing).is_none()
+    {
+        return refuse_last(exchange, record, refusal::NO_TUNNEL).await;
+    }
     let target = match target::read(exchange.request) {
         Ok(target) => target,
         Err(refusal) => return refuse_last(exchange, record, refusal).await,
@@ -169,6 +175,9 @@ async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Nex
             }
             let answer = Answer::of_redirect(redirect, &exchange.values(&target, record));
             return give(exchange, record, &rules, &answer).await;
+        }
+        route::Target::Respond(respond) if exchange.request.is_opened_by(respond.status) => {
+            return refuse_last(exchange, record, refusal::NO_TUNNEL).await;
         }
         route::Target::Respond(respond) => {
             return give(exchange, record, &rules, &Answer::of_respond(respond)).await;

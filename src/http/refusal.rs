@@ -118,6 +118,7 @@ table! {
     QUEUE_FULL = QueueFull "every backend that is up has max_requests under way, and the pool's queue is full";
     QUEUE_TIMEOUT = QueueTimeout "no backend had a place for the request within the timeout of the pool's queue";
 
+    NO_TUNNEL = NoUpgrade "a tunnel was asked for, and there is none to that protocol, or none on this route, or none with a body";
     NO_UPGRADE = NoUpgrade "a tunnel was asked for, and the pool's backends speak HTTP/2, to which none is opened";
 
     // The backend.
@@ -137,6 +138,7 @@ table! {
     BAD_RESPONSE_LENGTH = BadResponse "the backend's answer is framed in two ways or in none that is valid";
     BAD_RESPONSE_SIZE = BadResponse "the head of the backend's answer is over the limits";
     TOO_MANY_INTERIM = BadResponse "the backend sent more than 100 interim answers and no final one";
+    NOT_UPGRADED = BadResponse "the backend answered a request for a tunnel as if none had been asked for";
     UNASKED_UPGRADE = BadResponse "the backend switched protocols unasked";
 }
 

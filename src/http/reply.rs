@@ -53,7 +53,9 @@ pub async fn refuse(
 /// The route's page of an error, else the listener's, else ours; none of them where a gRPC client
 /// would take it for a broken message.
 pub fn error(exchange: &Exchange<'_>, record: &Record<'_>, refusal: Refusal) -> Answer {
-    if grpc::is_call(&exchange.request.fields) {
+    let request = exchange.request;
+    // Its status would be 200.
+    if grpc::is_call(&request.fields) && !request.is_connect() {
         return Answer::grpc_error(refusal, &record.request_id);
     }
     let status = refusal.status();

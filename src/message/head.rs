@@ -131,6 +131,8 @@ pub struct Request {
     pub version: Version,
     /// HTTP/2 says in the head that no body follows.
     pub ended: bool,
+    /// It came as an extended CONNECT (RFC 8441).
+    pub extended_connect: bool,
     pub fields: Fields,
 }
 
@@ -142,6 +144,7 @@ impl Default for Request {
             target: Span::default(),
             version: Version::default(),
             ended: false,
+            extended_connect: false,
             fields: Fields::default(),
         }
     }
@@ -150,6 +153,17 @@ impl Default for Request {
 impl Request {
     pub fn method_bytes(&self) -> &[u8] {
         self.fields.bytes(self.method_span)
+    }
+
+    /// Whether it is a CONNECT of either kind: what follows a 2xx is no answer's body, but read as what
+    /// the tunnel carries (RFC 9110, section 9.3.6; RFC 8441, section 5).
+    pub fn is_connect(&self) -> bool {
+        self.extended_connect || self.method == Method::Connect
+    }
+
+    /// Whether an answer of this status says that its tunnel is open.
+    pub fn is_opened_by(&self, status: u16) -> bool {
+        self.is_connect() && (200..300).contains(&status)
     }
 
     pub fn target_bytes(&self) -> &[u8] {

@@ -112,7 +112,8 @@ reasons! {
     /// No backend had a place within `timeout` of the pool's `queue`. Backends.
     QueueTimeout = "queue-timeout", Some(503);
 
-    /// An extended CONNECT to a pool whose backends speak HTTP/2. Configuration.
+    /// An extended CONNECT to what opens no tunnel: a pool whose backends speak HTTP/2, a fixed answer,
+    /// a protocol that is not passed on. Configuration, or the client.
     NoUpgrade = "no-upgrade", Some(501);
     /// No byte passed either way on an upgraded or a TCP connection within `tunnel_idle`. Nobody's.
     TunnelIdle = "tunnel-idle", None;

@@ -4,6 +4,7 @@ mod backend_alpn;
 mod both_ways;
 mod breaks;
 mod conformance;
+mod connect;
 mod drain;
 mod floods;
 mod flow;

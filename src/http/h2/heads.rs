@@ -58,15 +58,17 @@ pub fn request(
         target: target_span,
         version: Version::Http2,
         ended: ended || protocol.is_some(),
+        extended_connect: protocol.is_some(),
         fields: lines.fields(),
     })
 }
 
 /// In place of a request that is not let in: of its lines the one that tells how its client wants to
-/// be answered.
+/// be answered. One that asks for a tunnel is never a call.
 pub fn unread(parts: &http::request::Parts) -> Request {
     let mut lines = Lines { bytes: Vec::new(), lines: Vec::new() };
-    if let Some(value) = parts.headers.get(http::header::CONTENT_TYPE) {
+    let is_connect = parts.method == http::Method::CONNECT;
+    if let Some(value) = parts.headers.get(http::header::CONTENT_TYPE).filter(|_| !is_connect) {
         lines.push(b"content-type", value.as_bytes());
     }
     Request { version: Version::Http2, fields: lines.fields(), ..Request::default() }
@@ -372,7 +374,7 @@ mod tests {
         let mut parts = parts("CONNECT /chat x|sec-websocket-version: 13");
         parts.extensions.insert(::h2::ext::Protocol::from_static("websocket"));
         let request = request(&parts, false, &Limits::default(), u128::MAX).unwrap();
-        assert!(request.ended);
+        assert!(request.ended && request.extended_connect);
         assert_eq!((request.method_bytes(), request.target_bytes()), (&b"GET"[..], &b"/chat"[..]));
         let mut lines = Vec::new();
         request.fields.copy_kept(&mut lines, |_| true);
