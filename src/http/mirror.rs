@@ -256,7 +256,7 @@ async fn read_out(
     if !rules.keep_alive {
         return Ok(None);
     }
-    let mut body = Body::new(rules.framing, u64::MAX);
+    let mut body = Body::of_answer(rules.framing);
     let mut thrown_away = 0;
     let side = &mut upstream.side;
     while thrown_away < THROWN_AWAY {

@@ -79,13 +79,12 @@ impl Passage {
         upstream: &Upstream,
     ) -> Passage {
         let coding = coding(to);
-        let lines = |framing| Body::new(framing, u64::MAX);
         match (client, upstream) {
             (Downstream::H1(_), Upstream::H1(_)) => {
-                Passage::Lines(Pump::new(head, lines(from), coding))
+                Passage::Lines(Pump::new(head, Body::of_answer(from), coding))
             }
             (Downstream::H2(_), Upstream::H1(_)) => {
-                Passage::frames(head, Content::Lines(lines(from)), coding)
+                Passage::frames(head, Content::Lines(Body::of_answer(from)), coding)
             }
             (_, Upstream::H2(_)) => {
                 // The library lets DATA through behind a 204 or a 304, where an HTTP/1 client would

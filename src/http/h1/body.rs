@@ -2,7 +2,7 @@
 
 use crate::http::refusal::{self, Refusal};
 
-use super::chunked::{self, Chunked};
+use super::chunked::{self, Chunked, LateFields};
 
 /// How a body is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +46,20 @@ pub enum Piece {
 }
 
 impl Body {
-    /// `limit`: how many bytes of data a body of unknown length may have.
+    /// Of a request. `limit`: how many bytes of data it may have where its length is not told.
     pub fn new(framing: Framing, limit: u64) -> Body {
+        Body::of(framing, limit, LateFields::Refused)
+    }
+
+    pub fn of_answer(framing: Framing) -> Body {
+        Body::of(framing, u64::MAX, LateFields::Dropped)
+    }
+
+    fn of(framing: Framing, limit: u64, late_fields: LateFields) -> Body {
         let reading = match framing {
             Framing::Empty | Framing::Length(0) => Reading::Ended,
             Framing::Length(length) => Reading::Length(length),
-            Framing::Chunked => Reading::Chunked(Chunked::default()),
+            Framing::Chunked => Reading::Chunked(Chunked::new(late_fields)),
             Framing::UntilClose => Reading::UntilClose,
         };
         Body { reading, left: limit, begun: false }

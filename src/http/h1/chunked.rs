@@ -16,10 +16,21 @@ const MAX_TRAILERS: usize = 16 * 1024;
 /// Number of trailer lines.
 const MAX_TRAILER_LINES: usize = 64;
 
+/// What becomes of trailer lines whose field may not come that late (RFC 9110, section 6.5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LateFields {
+    /// A client that sends one is refused: a backend may believe it.
+    Refused,
+    /// An answer goes on without them: a client believes nothing, and many a service tells its
+    /// request's id at the end.
+    Dropped,
+}
+
 /// Where in a chunked body we are.
 #[derive(Debug)]
 pub struct Chunked {
     state: State,
+    late_fields: LateFields,
     /// Of the current chunk: what its size line says, then what of its data is still to come.
     left: u64,
     digits: u8,
@@ -52,10 +63,11 @@ pub enum Piece {
     End(usize),
 }
 
-impl Default for Chunked {
-    fn default() -> Chunked {
+impl Chunked {
+    pub fn new(late_fields: LateFields) -> Chunked {
         Chunked {
             state: State::Size,
+            late_fields,
             left: 0,
             digits: 0,
             extension: 0,
@@ -64,9 +76,7 @@ impl Default for Chunked {
             lines: 0,
         }
     }
-}
 
-impl Chunked {
     /// Reads one piece; `None` when the input is empty. The caller consumes what the piece counts
     /// before it asks again.
     pub fn next(&mut self, input: &[u8]) -> Result<Option<Piece>, Refusal> {
@@ -159,22 +169,26 @@ impl Chunked {
             self.trailers.truncate(self.line_start);
             return Ok(true);
         }
-        check_trailer(line)?;
-        self.line_start = self.trailers.len();
+        match (trailer_name(line)?.is_forbidden_in_trailers(), self.late_fields) {
+            (false, _) => self.line_start = self.trailers.len(),
+            (true, LateFields::Dropped) => self.trailers.truncate(self.line_start),
+            (true, LateFields::Refused) => return Err(refusal::BAD_TRAILER),
+        }
         self.lines += 1;
         if self.lines > MAX_TRAILER_LINES { Err(refusal::BAD_TRAILER) } else { Ok(false) }
     }
 }
 
-fn check_trailer(line: &[u8]) -> Result<(), Refusal> {
+/// The name in a line that is one.
+fn trailer_name(line: &[u8]) -> Result<Name, Refusal> {
     let colon = memchr::memchr(b':', line).ok_or(refusal::BAD_TRAILER)?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     let name_fits = !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte));
     let value_fits = value.iter().all(|&byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f));
-    if !name_fits || !value_fits || Name::from_bytes(name).is_forbidden_in_trailers() {
+    if !name_fits || !value_fits {
         return Err(refusal::BAD_TRAILER);
     }
-    Ok(())
+    Ok(Name::from_bytes(name))
 }
 
 #[cfg(test)]
@@ -183,7 +197,7 @@ mod tests {
 
     /// Reads a body that comes in parts of `step` bytes: its data, its trailers, what was left.
     fn read(body: &[u8], step: usize) -> Result<(Vec<u8>, Vec<u8>, usize), Refusal> {
-        let mut chunked = Chunked::default();
+        let mut chunked = Chunked::new(LateFields::Refused);
         let mut data = Vec::new();
         let (mut start, mut end) = (0, 0);
         loop {
@@ -264,6 +278,21 @@ mod tests {
         check("0\r\na: b\n\r\n", Err(refusal::BAD_TRAILER));
         let long = format!("0\r\na: {}\r\n\r\n", "b".repeat(MAX_TRAILERS));
         assert_eq!(read(long.as_bytes(), 4096), Err(refusal::BAD_TRAILER));
+    }
+
+    #[test]
+    fn an_answer_goes_on_without_fields_that_come_too_late() {
+        let read = |trailers: &str| {
+            let body = format!("0\r\n{trailers}\r\n");
+            let mut chunked = Chunked::new(LateFields::Dropped);
+            let read = chunked.next(body.as_bytes());
+            read.map(|_| String::from_utf8(chunked.trailers().to_vec()).unwrap())
+        };
+        let told = read("A: b\r\nX-Request-Id: c\r\nContent-Length: 3\r\nD: e\r\n");
+        assert_eq!(told.unwrap(), "A: b\r\nD: e\r\n");
+        assert_eq!(read("Host: a\r\n").unwrap(), "");
+        assert_eq!(read("Host : a\r\n"), Err(refusal::BAD_TRAILER));
+        assert_eq!(read(&"Host: a\r\n".repeat(65)), Err(refusal::BAD_TRAILER));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use crate::{
     config::Limits,
     http::{
-        h1::parse::is_token_byte,
+        h1::{chunked::LateFields, parse::is_token_byte},
         refusal::{self, Refusal},
     },
     message::{
@@ -92,14 +92,18 @@ pub fn response(parts: &http::response::Parts) -> Result<Response, Refusal> {
 }
 
 /// Reads trailers into lines, each with its CRLF.
-pub fn trailer_lines(trailers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
+pub fn trailer_lines(trailers: &HeaderMap, late_fields: LateFields) -> Result<Vec<u8>, Refusal> {
     let mut lines = Lines { bytes: Vec::new(), lines: Vec::new() };
     for (name, value) in trailers {
         let name = name.as_str().as_bytes();
-        if Name::from_bytes(name).is_forbidden_in_trailers() || !is_trimmed(value.as_bytes()) {
+        if !is_trimmed(value.as_bytes()) {
             return Err(refusal::BAD_TRAILER);
         }
-        lines.push(name, value.as_bytes());
+        match (Name::from_bytes(name).is_forbidden_in_trailers(), late_fields) {
+            (false, _) => lines.push(name, value.as_bytes()),
+            (true, LateFields::Dropped) => {}
+            (true, LateFields::Refused) => return Err(refusal::BAD_TRAILER),
+        }
     }
     Ok(lines.bytes)
 }
@@ -450,8 +454,10 @@ mod tests {
     #[test]
     fn trailers_go_both_ways_but_not_those_that_frame() {
         let trailers = to_trailers(b"grpc-status: 0\r\nA: b\r\n");
-        assert_eq!(trailer_lines(&trailers).unwrap(), b"grpc-status: 0\r\na: b\r\n");
-        let framing = to_trailers(b"content-length: 3\r\n");
-        assert_eq!(trailer_lines(&framing), Err(refusal::BAD_TRAILER));
+        let read = |trailers| trailer_lines(trailers, LateFields::Refused);
+        assert_eq!(read(&trailers).unwrap(), b"grpc-status: 0\r\na: b\r\n");
+        let framing = to_trailers(b"content-length: 3\r\na: b\r\n");
+        assert_eq!(read(&framing), Err(refusal::BAD_TRAILER));
+        assert_eq!(trailer_lines(&framing, LateFields::Dropped).unwrap(), b"a: b\r\n");
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     http::{
         h1::{
             body::Body,
+            chunked::LateFields,
             pump::{COPY_MAX, Coding, Stopped, Waiting, push_hex},
         },
         h2::{
@@ -211,10 +212,10 @@ impl Transfer {
             (Content::AtHand(bytes), _) => Poll::Ready(Ok(Next::Data(std::mem::take(bytes)))),
             (Content::Lines(body), Source::H1(side)) => poll_lines(context, side, body),
             (Content::Frames { left }, Source::Client(stream)) => {
-                poll_frames(context, &mut stream.body, left)
+                poll_frames(context, &mut stream.body, left, LateFields::Refused)
             }
             (Content::Frames { left }, Source::Backend(stream)) => match stream.body() {
-                Ok(body) => poll_frames(context, body, left),
+                Ok(body) => poll_frames(context, body, left, LateFields::Dropped),
                 Err(error) => Poll::Ready(Err(Stopped::Source(error))),
             },
             (Content::Lines(_) | Content::Frames { .. }, _) => {

@@ -12,6 +12,7 @@ use crate::{
     http::{
         h1::{
             body::{Body, Piece},
+            chunked::LateFields,
             pump::Stopped,
         },
         h2::heads,
@@ -68,6 +69,7 @@ pub fn poll_frames(
     context: &mut Context<'_>,
     body: &mut RecvStream,
     left: &mut u64,
+    late_fields: LateFields,
 ) -> Poll<Result<Next, Stopped>> {
     if let Some(data) = ready!(body.poll_data(context)) {
         let data = data.map_err(stopped)?;
@@ -77,7 +79,7 @@ pub fn poll_frames(
         return Poll::Ready(Ok(Next::Data(data)));
     }
     let trailers = ready!(body.poll_trailers(context)).map_err(stopped)?;
-    let lines = trailers.as_ref().map(heads::trailer_lines).transpose();
+    let lines = trailers.map(|trailers| heads::trailer_lines(&trailers, late_fields)).transpose();
     Poll::Ready(lines.map(|lines| Next::End(lines.unwrap_or_default())).map_err(Stopped::Malformed))
 }
 

@@ -242,6 +242,23 @@ fn what_a_backend_says_of_its_own_connection_stays_behind() {
     }
 }
 
+/// A service that tells its request's id at the end is none the worse for it.
+#[test]
+fn an_answer_loses_no_more_than_the_trailers_that_may_not_be() {
+    let backends = TwoBackends::replying(|_| {
+        let late = [("x-request-id", "a"), ("x-forwarded-for", "b"), ("grpc-status", "0")];
+        let trailers = late.map(|(name, value)| (name, value.to_owned())).to_vec();
+        Reply { trailers, ..Reply::ok("body") }
+    });
+    for sides in SIDES {
+        let answer = backends.exchange(sides, &Ask::get("/")).answer;
+        assert_eq!((answer.status, &answer.end), (200, &End::Clean), "{sides:?}");
+        assert_eq!(answer.text(), "body", "{sides:?}");
+        let trailers = [("grpc-status".to_owned(), "0".to_owned())];
+        assert_eq!(answer.trailers, trailers, "{sides:?}");
+    }
+}
+
 /// HTTP/2 takes a field with white space around it for malformed (RFC 9113, section 8.2.1).
 #[test]
 fn white_space_around_a_value_is_of_http1_alone() {
