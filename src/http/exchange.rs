@@ -155,9 +155,14 @@ impl Upload {
         Ok(())
     }
 
-    /// Whether the client has gone, which can be seen while nothing more of this request comes.
+    /// Whether the client has gone. Of HTTP/1 that is seen by reading on, which is left to the
+    /// request as long as it reads itself; a stream says so, however much of it is unread.
     fn poll_client_gone(&self, context: &mut Context<'_>, client: &mut Downstream<'_>) -> bool {
-        (self.in_hand || self.is_done()) && client.poll_gone(context).is_ready()
+        let is_seen = match client {
+            Downstream::H1(_) => self.in_hand || self.state != UploadState::Going,
+            Downstream::H2(_) => true,
+        };
+        is_seen && client.poll_gone(context).is_ready()
     }
 
     /// Whether the client keeps the rest of the request to itself.

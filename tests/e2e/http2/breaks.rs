@@ -384,6 +384,34 @@ fn a_client_that_resets_within_its_upload_takes_it_along() {
     assert_eq!(backends.two.violations(), Vec::<String>::new());
 }
 
+/// The backend takes nothing: who leaves meanwhile is not waited for, and not taken for its fault.
+#[test]
+fn a_client_that_resets_while_its_upload_is_blocked_takes_it_along() {
+    let two = h2_origin(|peer| {
+        peer.windows = Windows::Withheld;
+        if let Some(asked) = peer.head() {
+            if !peer.sees_reset(asked.stream) {
+                peer.stream.violation("no reset came".to_owned());
+            }
+            peer.hang();
+        }
+    });
+    let keys = "timeouts = { idle = \"10m\", first_byte = \"10m\" }";
+    let backends = TwoBackends::start(Origin::answering("unused"), two, keys);
+    let mut client = backends.front.plain().connect();
+    let stream = client.open_stream("POST", "/two/", &[], flag::NONE);
+    client.send_body(stream, flag::NONE, &[b'a'; 200_000]).expect("the stream has room");
+    wait_until(DEADLINE, "the backend's window to be full", || {
+        backends.two.received_bytes() > 65_535
+    });
+    client.send(&Frame::reset(stream, code::CANCEL));
+    wait_until(DEADLINE, "nothing to be in flight", || {
+        backends.front.daemon.metric("equipoise_backend_in_flight", &[]) == 0.0
+    });
+    backends.front.daemon.wait_for_metric(ERRORS, &[("reason", "client-gone")], 1.0);
+    assert_eq!(backends.two.violations(), Vec::<String>::new());
+}
+
 #[test]
 fn a_body_that_stands_still_is_given_up() {
     let origin = Origin::start(|peer| {
