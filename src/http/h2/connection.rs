@@ -37,8 +37,8 @@ pub const PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// How much of one request's body may come ahead of the backend that takes it.
 const STREAM_WINDOW: u32 = 256 * 1024;
-/// All of a connection's streams together.
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// The largest window there is (RFC 9113, section 6.9.1).
+const MAX_WINDOW: u32 = (1 << 31) - 1;
 /// How much of one answer waits in memory for the client to take it.
 const SEND_BUFFER: usize = 64 * 1024;
 /// Errors of a client's own streams that reset them, before it is told to leave (CVE-2025-8671).
@@ -83,10 +83,12 @@ pub async fn serve(stream: Stream, before: Vec<u8>, ends: Ends, door: Rc<Door>, 
 fn builder(site: &Site) -> server::Builder {
     let limits = &site.limits;
     let headers_size = u32::try_from(limits.max_headers_size).unwrap_or(u32::MAX);
+    // All of its streams together: bodies that wait for a backend must not stop the others.
+    let connection_window = STREAM_WINDOW.saturating_mul(limits.max_streams).min(MAX_WINDOW);
     let mut builder = server::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(connection_window)
         .max_send_buffer_size(SEND_BUFFER)
         .max_concurrent_streams(limits.max_streams)
         .max_header_list_size(headers_size)

@@ -11,7 +11,7 @@ use std::{
 
 use super::{BOTH_DOORS, Front, with_pool_keys};
 use crate::harness::{
-    DEADLINE, Origin, Peer,
+    DEADLINE, Origin, Peer, Setup,
     h2::{
         H2Client, H2Peer, Outcome, Windows,
         frame::{Frame, code, flag, setting},
@@ -150,6 +150,48 @@ fn opens(client: &mut H2Client, stream: u32, wide: usize) -> bool {
         client.room(stream) >= wide as i64 || looks == LOOKS
     });
     client.room(stream) >= wide as i64
+}
+
+/// As many bodies as may be open wait for a place at their backend, each as much of it as has room.
+#[test]
+fn bodies_that_wait_hold_up_no_other_stream() {
+    const STREAMS: usize = 24;
+    let busy = Origin::start(|peer| {
+        if peer.request().is_some() {
+            peer.hang();
+        }
+    });
+    let free = Origin::start(|peer| {
+        while let Some(request) = peer.request() {
+            peer.answer(200, &request.body.len().to_string());
+        }
+    });
+    let config = format!(
+        "{BOTH_DOORS}\n{}",
+        r#"
+        max_requests = 1
+        queue = { timeout = "10m" }
+        [[route]]
+        path = "/free/"
+        pool = "free"
+        [pool.free]
+        backends = ["$free"]
+        passive = { fall = 0 }
+        "#
+    );
+    let config = config.replace("[\"$web\"]", "[\"$web\"]\nlimits = { max_streams = 26 }");
+    let setup = Setup::of(&config).with("origin", busy.address()).with("free", free.address());
+    let front = Front::start(setup);
+    let mut client = front.plain().connect();
+    client.ask("/busy");
+    wait_until(DEADLINE, "the backend to be full", || busy.requests() == 1);
+    for _ in 0..STREAMS {
+        let stream = client.open_stream("POST", "/", &[], flag::NONE);
+        client.send_body(stream, flag::NONE, &[b'a'; 256 * 1024]).expect("all have room");
+    }
+    let other = client.open_stream("POST", "/free/", &[], flag::NONE);
+    client.send_body(other, flag::END_STREAM, &vec![b'b'; MIB]).expect("the connection has room");
+    assert_eq!(client.answer(other).text(), MIB.to_string());
 }
 
 #[test]
