@@ -41,8 +41,6 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const MAX_WINDOW: u32 = (1 << 31) - 1;
 /// How much of one answer waits in memory for the client to take it.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Errors of a client's own streams that reset them, before it is told to leave (CVE-2025-8671).
-const MAX_PROVOKED_RESETS: usize = 100;
 /// How long a connection that is told to leave may take to read why.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -83,6 +81,8 @@ pub async fn serve(stream: Stream, before: Vec<u8>, ends: Ends, door: Rc<Door>, 
 fn builder(site: &Site) -> server::Builder {
     let limits = &site.limits;
     let headers_size = u32::try_from(limits.max_headers_size).unwrap_or(u32::MAX);
+    // The library counts those of a connection's whole life; the ledger sees how fast they come.
+    let provoked_resets = usize::try_from(limits.max_requests).unwrap_or(usize::MAX);
     // All of its streams together: bodies that wait for a backend must not stop the others.
     let connection_window = STREAM_WINDOW.saturating_mul(limits.max_streams).min(MAX_WINDOW);
     let mut builder = server::Builder::new();
@@ -92,7 +92,7 @@ fn builder(site: &Site) -> server::Builder {
         .max_send_buffer_size(SEND_BUFFER)
         .max_concurrent_streams(limits.max_streams)
         .max_header_list_size(headers_size)
-        .max_local_error_reset_streams(Some(MAX_PROVOKED_RESETS))
+        .max_local_error_reset_streams(Some(provoked_resets))
         .enable_connect_protocol();
     builder
 }

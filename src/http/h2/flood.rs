@@ -2,8 +2,11 @@
 //!
 //! Resets, pings, settings, window updates and empty frames cost a client nothing and us some work
 //! each. A client earns them by frames that carry something and by bytes that it takes from us, and
-//! a few by waiting; who runs out is told ENHANCE_YOUR_CALM. Known floods: CVE-2019-9511 to -9518,
-//! CVE-2023-44487 (rapid reset).
+//! a few by waiting; who runs out is told ENHANCE_YOUR_CALM. A reset that it provokes is as good as
+//! one of its own. Known floods: CVE-2019-9511 to -9518, CVE-2023-44487 (rapid reset), CVE-2025-8671
+//! (made you reset).
+
+use ::h2::Reason;
 
 /// How many bytes that we send allow one more frame that carries nothing: a small message is
 /// answered with two window updates and a ping by some clients.
@@ -71,10 +74,10 @@ impl Ledger {
         self.resets.earn(seconds.saturating_mul(RESETS_A_SECOND));
     }
 
-    fn came(&mut self, frame: FrameHead) {
+    /// A frame that the client sends.
+    pub fn came(&mut self, frame: FrameHead) {
         const DATA: u8 = 0x0;
         const HEADERS: u8 = 0x1;
-        const RST_STREAM: u8 = 0x3;
         const END_STREAM: u8 = 0x1;
         match frame.kind {
             DATA if frame.length > 0 => self.frames.earn(1),
@@ -84,38 +87,63 @@ impl Ledger {
             _ => self.frames.spend(),
         }
     }
+
+    /// A frame that we send.
+    pub fn went(&mut self, frame: FrameHead) {
+        let code = Reason::from(frame.code);
+        let blames_the_client = matches!(
+            code,
+            Reason::PROTOCOL_ERROR
+                | Reason::FLOW_CONTROL_ERROR
+                | Reason::STREAM_CLOSED
+                | Reason::FRAME_SIZE_ERROR
+                // It opens more streams than it may.
+                | Reason::REFUSED_STREAM
+        );
+        if frame.kind == RST_STREAM && blames_the_client {
+            self.resets.spend();
+        }
+    }
 }
 
 /// What stands before each frame (RFC 9113, section 4.1); the stream is of no interest here.
 #[derive(Clone, Copy, Debug)]
-struct FrameHead {
+pub struct FrameHead {
     length: usize,
     kind: u8,
     flags: u8,
+    /// Of RST_STREAM, and 0 of others.
+    code: u32,
 }
 
+const RST_STREAM: u8 = 0x3;
 const HEAD_LENGTH: usize = 9;
+/// What is behind the head of RST_STREAM.
+const CODE_LENGTH: usize = 4;
 /// What a client says first (RFC 9113, section 3.4).
 const PREFACE_LENGTH: usize = 24;
 
-/// Finds the frames in what a client sends, however it is cut into reads.
+/// Finds the frames in what one side sends, however it is cut into reads or writes.
 #[derive(Debug)]
 pub struct FrameScan {
     /// Bytes to pass over before the next head.
     skip: usize,
-    head: [u8; HEAD_LENGTH],
+    head: [u8; HEAD_LENGTH + CODE_LENGTH],
     filled: usize,
-}
-
-impl Default for FrameScan {
-    fn default() -> FrameScan {
-        FrameScan { skip: PREFACE_LENGTH, head: [0; HEAD_LENGTH], filled: 0 }
-    }
+    wanted: usize,
 }
 
 impl FrameScan {
-    /// Enters every frame that begins in `bytes` into the ledger.
-    pub fn read(&mut self, mut bytes: &[u8], ledger: &mut Ledger) {
+    pub fn of_client() -> FrameScan {
+        FrameScan { skip: PREFACE_LENGTH, ..FrameScan::of_server() }
+    }
+
+    pub fn of_server() -> FrameScan {
+        FrameScan { skip: 0, head: [0; _], filled: 0, wanted: HEAD_LENGTH }
+    }
+
+    /// Tells of every frame of which `bytes` completes the head.
+    pub fn read(&mut self, mut bytes: &[u8], mut tell: impl FnMut(FrameHead)) {
         while !bytes.is_empty() {
             if self.skip > 0 {
                 let skipped = self.skip.min(bytes.len());
@@ -123,18 +151,28 @@ impl FrameScan {
                 bytes = &bytes[skipped..];
                 continue;
             }
-            let count = (HEAD_LENGTH - self.filled).min(bytes.len());
+            let count = (self.wanted - self.filled).min(bytes.len());
             let (now, rest) = bytes.split_at(count);
             self.head[self.filled..self.filled + count].copy_from_slice(now);
             self.filled += count;
             bytes = rest;
-            if self.filled == HEAD_LENGTH {
-                let [a, b, c, kind, flags, ..] = self.head;
-                let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-                ledger.came(FrameHead { length, kind, flags });
-                (self.skip, self.filled) = (length, 0);
+            if self.filled == self.wanted {
+                self.end_of_head(&mut tell);
             }
         }
+    }
+
+    fn end_of_head(&mut self, tell: &mut impl FnMut(FrameHead)) {
+        let [a, b, c, kind, flags, _, _, _, _, code @ ..] = self.head;
+        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        let behind = self.wanted - HEAD_LENGTH;
+        if kind == RST_STREAM && length >= CODE_LENGTH && behind == 0 {
+            self.wanted += CODE_LENGTH;
+            return;
+        }
+        let code = if behind == 0 { 0 } else { u32::from_be_bytes(code) };
+        tell(FrameHead { length, kind, flags, code });
+        (self.skip, self.filled, self.wanted) = (length - behind, 0, HEAD_LENGTH);
     }
 }
 
@@ -154,9 +192,9 @@ mod tests {
     /// Whether a client that sends this, cut into pieces of `size`, exceeds 10 frames and 5 resets.
     fn exceeds(frames: &[Vec<u8>], size: usize) -> bool {
         let mut ledger = Ledger::new(10, 5);
-        let mut scan = FrameScan::default();
+        let mut scan = FrameScan::of_client();
         let bytes = [PREFACE, &frames.concat()].concat();
-        bytes.chunks(size).for_each(|piece| scan.read(piece, &mut ledger));
+        bytes.chunks(size).for_each(|piece| scan.read(piece, |frame| ledger.came(frame)));
         ledger.is_exceeded()
     }
 
@@ -193,15 +231,37 @@ mod tests {
     }
 
     #[test]
+    fn resets_that_a_client_provokes_are_its_own() {
+        let exceeds = |code: Reason, size: usize| {
+            let mut ledger = Ledger::new(10, 5);
+            let mut scan = FrameScan::of_server();
+            let reset = frame(RST_STREAM, 0, &u32::from(code).to_be_bytes());
+            let all = [frame(0, 0, b"data"), reset].concat().repeat(6);
+            all.chunks(size).for_each(|piece| scan.read(piece, |frame| ledger.went(frame)));
+            ledger.is_exceeded()
+        };
+        for size in [1, 10, 12, 13, 1000] {
+            assert!(exceeds(Reason::PROTOCOL_ERROR, size), "{size}");
+            assert!(exceeds(Reason::STREAM_CLOSED, size), "{size}");
+            // Its backend broke, or it answered before it had read all.
+            assert!(!exceeds(Reason::INTERNAL_ERROR, size), "{size}");
+            assert!(!exceeds(Reason::NO_ERROR, size), "{size}");
+        }
+    }
+
+    #[test]
     fn what_is_earned_is_bounded() {
         let mut ledger = Ledger::new(10, 5);
         ledger.sent(1 << 40);
         ledger.waited(1 << 40);
         ledger.answered();
-        let mut scan = FrameScan { skip: 0, ..FrameScan::default() };
-        (0..10).for_each(|_| scan.read(&frame(6, 0, &[0; 8]), &mut ledger));
+        let mut scan = FrameScan::of_server();
+        let mut ping = |ledger: &mut Ledger| {
+            scan.read(&frame(6, 0, &[0; 8]), |frame| ledger.came(frame));
+        };
+        (0..10).for_each(|_| ping(&mut ledger));
         assert!(!ledger.is_exceeded());
-        scan.read(&frame(6, 0, &[0; 8]), &mut ledger);
+        ping(&mut ledger);
         assert!(ledger.is_exceeded());
     }
 }

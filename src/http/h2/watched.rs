@@ -29,7 +29,8 @@ pub struct Watched {
     stream: Stream,
     /// Read before it was known that this is HTTP/2.
     before: Vec<u8>,
-    scan: FrameScan,
+    came: FrameScan,
+    went: FrameScan,
     ledger: Rc<RefCell<Ledger>>,
     /// Up to when waiting has been credited.
     credited: Instant,
@@ -42,11 +43,11 @@ pub struct Watched {
 
 impl Watched {
     pub fn new(stream: Stream, before: Vec<u8>, ledger: Rc<RefCell<Ledger>>) -> Watched {
-        let scan = FrameScan::default();
         Watched {
             stream,
             before,
-            scan,
+            came: FrameScan::of_client(),
+            went: FrameScan::of_server(),
             ledger,
             credited: Instant::now(),
             shut: false,
@@ -82,12 +83,19 @@ impl Watched {
             ledger.waited(seconds);
             self.credited = Instant::now();
         }
-        self.scan.read(came, &mut ledger);
+        self.came.read(came, |frame| ledger.came(frame));
     }
 
-    fn sent(&self, count: usize) -> usize {
-        self.ledger.borrow_mut().sent(count as u64);
-        count
+    /// So many bytes of these have gone.
+    fn sent(&mut self, slices: &[IoSlice<'_>], count: usize) {
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.sent(count as u64);
+        let mut left = count;
+        for slice in slices {
+            let gone = left.min(slice.len());
+            self.went.read(&slice[..gone], |frame| ledger.went(frame));
+            left -= gone;
+        }
     }
 }
 
@@ -119,7 +127,8 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let count = ready!(Pin::new(&mut this.stream).poll_write(context, bytes))?;
-        Poll::Ready(Ok(this.sent(count)))
+        this.sent(&[IoSlice::new(bytes)], count);
+        Poll::Ready(Ok(count))
     }
 
     fn poll_write_vectored(
@@ -129,7 +138,8 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let count = ready!(Pin::new(&mut this.stream).poll_write_vectored(context, slices))?;
-        Poll::Ready(Ok(this.sent(count)))
+        this.sent(slices, count);
+        Poll::Ready(Ok(count))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -140,6 +140,21 @@ fn calms(door: &Door, Flood(_, prepare, again): &Flood) -> Result<(), String> {
     Err(format!("{sent} of them are borne"))
 }
 
+/// One client among the many behind a proxy that sends what is malformed now and then.
+#[test]
+fn errors_between_requests_are_borne_for_as_long_as_it_takes() {
+    let origin = Origin::start(serve);
+    let keys = super::with_listener_keys("limits = { max_resets = 5 }");
+    let front = Front::of(&format!("workers = 1\n{keys}"), &origin);
+    let mut client = front.plain().connect();
+    for _ in 0..150 {
+        let stream = client.open_stream("GET", "/", &[("te", "gzip")], flag::END_STREAM);
+        let outcome = client.outcome(stream);
+        assert!(matches!(outcome, Outcome::Reset(code::PROTOCOL_ERROR, None)), "{outcome:?}");
+        assert_eq!(client.get("/").status, 200);
+    }
+}
+
 /// What the client has sent by then is taken in: it must not cost it our last word.
 #[test]
 fn the_last_word_reaches_a_client_that_still_sends() {
