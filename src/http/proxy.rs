@@ -233,9 +233,9 @@ fn find_route<'a>(
         PathError::AboveRoot | PathError::BadEncoding => refusal::BAD_PATH,
     })?;
     let route = find(&reading.path)?;
-    if let Some(slashed) = &reading.slashed {
-        let name = |route: Option<&Route>| route.map(|route| route.name.clone());
-        if name(find(slashed)?) != name(route) {
+    let name = |route: Option<&'a Route>| route.map(|route| &route.name);
+    for other in reading.others() {
+        if name(find(other)?) != name(route) {
             return Err(refusal::AMBIGUOUS_PATH);
         }
     }

@@ -101,9 +101,9 @@ table! {
 
     // The path (RFC 3986, section 5.2.4).
     BAD_PATH = BadPath "the path climbs above the root or holds a broken or NUL encoding";
-    AMBIGUOUS_PATH = AmbiguousPath "the path takes another route when its encoded slashes or backslashes are read as slashes";
+    AMBIGUOUS_PATH = AmbiguousPath "the path takes another route when its encoded slashes or backslashes are read as slashes, or several slashes as one";
 
-    AMBIGUOUS_REWRITE = AmbiguousPath "what the route leaves of the path could be read in two ways, as its encoded slashes or backslashes are";
+    AMBIGUOUS_REWRITE = AmbiguousPath "what the route leaves of the path could be read in two ways, as its encoded slashes, backslashes or several slashes are";
 
     // What routes look at besides (RFC 9110, section 5.3).
     AMBIGUOUS_MATCH = AmbiguousMatch "a header or a key of the query comes with several values, of which a route takes one";

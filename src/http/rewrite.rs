@@ -60,12 +60,17 @@ impl Rewrite {
         if matches!(reading.path, Cow::Borrowed(_)) {
             return Some(plain);
         }
-        let slashed = self.cut(reading.slashed.as_deref().unwrap_or(&reading.path))?;
+        let mut others = [plain; path::OTHERS];
+        for (kind, other) in others.iter_mut().enumerate() {
+            *other = self.cut(reading.other(kind))?;
+        }
         let agrees = |left: &&str| {
+            let same =
+                |again: &str, meant| self.trimmed(without_slash(again)) == without_slash(meant);
             path::read(&format!("/{}", without_slash(left))).is_ok_and(|again| {
-                let slashed_again = again.slashed.as_deref().unwrap_or(&again.path);
-                self.trimmed(without_slash(&again.path)) == without_slash(plain)
-                    && self.trimmed(without_slash(slashed_again)) == without_slash(slashed)
+                let mut others = others.iter().enumerate();
+                same(&again.path, plain)
+                    && others.all(|(kind, meant)| same(again.other(kind), meant))
             })
         };
         self.cut(raw).filter(agrees).or_else(|| Some(plain).filter(agrees))
@@ -101,7 +106,7 @@ mod tests {
         let target = target::read(&request).ok()?;
         let reading = path::read(target.path).ok()?;
         let routed = |path: &str| rewrite.cut(path).is_some();
-        if !routed(&reading.path) || reading.slashed.as_deref().is_some_and(|path| !routed(path)) {
+        if !routed(&reading.path) || !reading.others().iter().all(|path| routed(path)) {
             return None;
         }
         Some(rewrite.apply(&target, &reading).map(|forwarded| {
@@ -208,7 +213,7 @@ mod tests {
         );
     }
 
-    /// Whatever is forwarded reads, in both ways, as the route's prefix replaced in what was routed.
+    /// Whatever is forwarded reads, in all ways, as the route's prefix replaced in what was routed.
     #[test]
     fn no_path_comes_through_that_routing_did_not_see() {
         let mut random = fastrand::Rng::with_seed(11);
@@ -235,16 +240,12 @@ mod tests {
                     }
                 };
                 assert_eq!(again.path, meant(&seen.path), "{raw} -> {path}");
-                let slashed = |reading: &Reading<'_>| {
-                    reading
-                        .slashed
-                        .as_deref()
-                        .unwrap_or(&reading.path)
-                        .trim_start_matches('/')
-                        .to_owned()
-                };
-                let meant = meant(seen.slashed.as_deref().unwrap_or(&seen.path));
-                assert_eq!(slashed(&again), meant.trim_start_matches('/'), "{raw} -> {path}");
+                for kind in 0..path::OTHERS {
+                    let (again, meant) = (again.other(kind), meant(seen.other(kind)));
+                    let (again, meant) =
+                        (again.trim_start_matches('/'), meant.trim_start_matches('/'));
+                    assert_eq!(again, meant, "{raw} -> {path}");
+                }
                 forwarded += 1;
             }
         }

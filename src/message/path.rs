@@ -17,25 +17,56 @@ pub enum PathError {
 pub struct Reading<'a> {
     /// Dot segments resolved, percent-encoded unreserved bytes decoded.
     pub path: Cow<'a, str>,
-    /// The same where `%2F`, `%5C` and `\` count as slashes; `None` where it has none of them. A
-    /// path whose two readings take different routes is refused.
-    pub slashed: Option<String>,
+    /// The same to those who take `%2F`, `%5C` and `\` for slashes, to those who take several slashes
+    /// for one, and to those who do both; none where it has none of them. A path whose readings take
+    /// different routes is refused.
+    others: Vec<String>,
+}
+
+/// How many other readings there may be.
+pub const OTHERS: usize = 3;
+
+impl Reading<'_> {
+    /// The readings that differ in kind from `path`; none for most.
+    pub fn others(&self) -> &[String] {
+        &self.others
+    }
+
+    /// The reading of that kind, which is `path` itself for most.
+    pub fn other(&self, kind: usize) -> &str {
+        self.others.get(kind).map_or(&self.path, String::as_str)
+    }
 }
 
 /// Reads a path that begins with `/` and is ASCII.
 pub fn read(path: &str) -> Result<Reading<'_>, PathError> {
     let bytes = path.as_bytes();
     let odd = memchr::memchr2(b'%', b'\\', bytes).is_some();
+    let several = bytes.windows(2).any(|pair| pair == b"//");
     if !odd && memchr::memmem::find(bytes, b"/.").is_none() {
-        return Ok(Reading { path: Cow::Borrowed(path), slashed: None });
+        let others =
+            if several { vec![path.to_owned(), merged(path), merged(path)] } else { vec![] };
+        return Ok(Reading { path: Cow::Borrowed(path), others });
     }
     let (decoded, hides_slash) = decode(bytes)?;
-    let plain = resolve_dots(&decoded)?;
-    if !hides_slash {
-        return Ok(Reading { path: Cow::Owned(plain), slashed: None });
+    let plain = Cow::Owned(resolve_dots(&decoded)?);
+    if !hides_slash && !several {
+        return Ok(Reading { path: plain, others: Vec::new() });
     }
-    let slashed = resolve_dots(&show_slashes(&decoded))?;
-    Ok(Reading { path: Cow::Owned(plain), slashed: Some(slashed) })
+    let shown = show_slashes(&decoded);
+    let others = [&*shown, &merged(&decoded), &merged(&shown)].map(resolve_dots);
+    Ok(Reading { path: plain, others: others.into_iter().collect::<Result<_, _>>()? })
+}
+
+/// Several slashes are one before dots are resolved, as servers that merge them do.
+fn merged(path: &str) -> String {
+    let mut merged = String::with_capacity(path.len());
+    for byte in path.chars() {
+        if byte != '/' || !merged.ends_with('/') {
+            merged.push(byte);
+        }
+    }
+    merged
 }
 
 /// Decodes encoded unreserved bytes, writes the other encodings in upper case, and tells whether an
@@ -105,15 +136,17 @@ fn resolve_dots(path: &str) -> Result<String, PathError> {
 mod tests {
     use super::*;
 
-    fn check(path: &str, expected: &str, slashed: Option<&str>) {
+    /// `others`: slashed, merged, both.
+    fn check(path: &str, expected: &str, others: Option<[&str; OTHERS]>) {
         let reading = read(path).unwrap();
         assert_eq!(reading.path, expected, "{path}");
-        assert_eq!(reading.slashed.as_deref(), slashed, "{path}");
+        let found = reading.others().iter().map(String::as_str);
+        assert!(found.eq(others.into_iter().flatten()), "{path}: {:?}", reading.others());
     }
 
     #[test]
     fn plain_paths_stay_as_they_are() {
-        for path in ["/", "/a", "/a/", "/a//b", "/a/b.c", "/a..b", "/*"] {
+        for path in ["/", "/a", "/a/", "/a/b.c", "/a..b", "/*"] {
             check(path, path, None);
             assert!(matches!(read(path).unwrap().path, Cow::Borrowed(_)), "{path}");
         }
@@ -127,7 +160,6 @@ mod tests {
         check("/a/b/..", "/a/", None);
         check("/a/.", "/a/", None);
         check("/.well-known/x", "/.well-known/x", None);
-        check("/a//../b", "/a/b", None);
     }
 
     #[test]
@@ -138,10 +170,19 @@ mod tests {
 
     #[test]
     fn a_hidden_slash_gives_a_second_reading() {
-        check("/a%2fb", "/a%2Fb", Some("/a/b"));
-        check("/a%2f..%2fb", "/a%2F..%2Fb", Some("/b"));
-        check("/a\\b", "/a\\b", Some("/a/b"));
-        check("/a/%5c", "/a/%5C", Some("/a//"));
+        check("/a%2fb", "/a%2Fb", Some(["/a/b", "/a%2Fb", "/a/b"]));
+        check("/a%2f..%2fb", "/a%2F..%2Fb", Some(["/b", "/a%2F..%2Fb", "/b"]));
+        check("/a\\b", "/a\\b", Some(["/a/b", "/a\\b", "/a/b"]));
+        check("/a/%5c", "/a/%5C", Some(["/a//", "/a/%5C", "/a/"]));
+    }
+
+    #[test]
+    fn several_slashes_are_one_to_some() {
+        check("//a", "//a", Some(["//a", "/a", "/a"]));
+        check("/a///b/", "/a///b/", Some(["/a///b/", "/a/b/", "/a/b/"]));
+        check("/a//../b", "/a/b", Some(["/a/b", "/b", "/b"]));
+        check("/%61//b", "/a//b", Some(["/a//b", "/a/b", "/a/b"]));
+        check("/c/a%2f/../b", "/c/b", Some(["/c/a/b", "/c/b", "/c/b"]));
     }
 
     #[test]
@@ -150,6 +191,7 @@ mod tests {
         {
             assert_eq!(read(path), Err(PathError::AboveRoot), "{path}");
         }
+        assert_eq!(read("//../a"), Err(PathError::AboveRoot), "where slashes are merged");
         for path in ["/%", "/%4", "/%zz", "/%00", "/a%0", "/%+1"] {
             assert_eq!(read(path), Err(PathError::BadEncoding), "{path}");
         }

@@ -180,6 +180,9 @@ const TARGETS: &[Line] = &[
     Line("an encoded slash that decides a route", b"/admin%2fx", "400", "ambiguous-path"),
     Line("an encoded slash that decides a route, in upper case", b"/admin%2Fx", "400", "ambiguous-path"),
     Line("an encoded backslash that decides a route", b"/admin%5cx", "400", "ambiguous-path"),
+    Line("several slashes that decide a route", b"//admin/x", "400", "ambiguous-path"),
+    Line("several slashes that decide a route, one of them encoded", b"/%2fadmin/x", "400", "ambiguous-path"),
+    Line("a way into a route by an empty segment", b"/a//../admin/x", "400", "ambiguous-path"),
     Line("a way into a route by encoded slashes", b"/a%2f..%2fadmin%2fx", "400", "ambiguous-path"),
     Line("a way out of a route by encoded slashes", b"/admin/..%2fx", "400", "ambiguous-path"),
 ];

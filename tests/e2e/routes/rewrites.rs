@@ -49,7 +49,7 @@ fn backends_get_what_routing_saw_and_the_rest_as_it_came() {
         ("/x/../api/y", "/y"),
         ("/api/../x", "/api/../x"),
         ("/api/../api/x", "/x"),
-        ("//api/x", "//api/x"),
+        ("/x//api/y", "/x//api/y"),
         ("/api//evil.example/..", "/evil.example/.."),
         ("/apix", "/apix"),
     ] {
@@ -69,6 +69,7 @@ fn what_readers_could_take_for_another_path_is_refused() {
     let origin = Origin::answering("app");
     let daemon = Setup::of(CONFIG).with("origin", origin.address()).start();
     for target in [
+        "//api/x",
         "/api%2fx",
         "/api%2Fv1%2Fx",
         "/api/..%2fapi/x",
