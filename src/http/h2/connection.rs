@@ -62,6 +62,7 @@ pub async fn serve(stream: Stream, before: Vec<u8>, ends: Ends, door: Rc<Door>, 
         sni: stream.sni().map(Rc::from),
         ledger: Rc::new(RefCell::new(ledger)),
         open: Cell::new(0),
+        idle_since: Cell::new(Instant::now()),
         ended: Notify::new(),
         door,
         local,
@@ -104,6 +105,8 @@ struct Visit {
     ledger: Rc<RefCell<Ledger>>,
     /// Streams that are being served.
     open: Cell<usize>,
+    /// Where there is none: when the last one ended.
+    idle_since: Cell<Instant>,
     /// One of them has ended.
     ended: Notify,
     door: Rc<Door>,
@@ -124,7 +127,7 @@ enum Closing {
 /// Serves every stream that comes, until no more shall.
 async fn follow(connection: &mut Connection, timer: &mut Timer, visit: &Rc<Visit>) -> Closing {
     let mut served = 0;
-    let mut idle_since = Instant::now();
+    visit.idle_since.set(Instant::now());
     loop {
         let (timeouts, max_requests) = {
             // What serves may be long gone when the next stream comes.
@@ -142,10 +145,9 @@ async fn follow(connection: &mut Connection, timer: &mut Timer, visit: &Rc<Visit
                 return Poll::Ready(Err(Closing::Politely));
             }
             if visit.open.get() > 0 {
-                idle_since = Instant::now();
                 return ended.as_mut().poll(context).map(|()| Ok(None));
             }
-            timer.poll(context, idle_since + patience).map(|()| Err(Closing::Politely))
+            timer.poll(context, visit.idle_since.get() + patience).map(|()| Err(Closing::Politely))
         });
         match next.await {
             Ok(Some(opened)) => {
@@ -258,6 +260,7 @@ struct Open(Rc<Visit>);
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get() - 1);
+        self.0.idle_since.set(Instant::now());
         self.0.ended.notify_one();
     }
 }

@@ -1,9 +1,12 @@
 //! Leaving without losing a stream: GOAWAY on a drain, on a reload that takes the listener away, and
 //! on the limits of a connection (RFC 9113, section 6.8).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use rustix::process::Signal;
@@ -176,6 +179,26 @@ fn the_last_request_of_a_connection_is_told_by_goaway() {
         let end = client.connection_end();
         assert!(matches!(end, Outcome::Ended(_)), "{end:?}");
     }
+}
+
+/// What is quiet for long is not idle: its connection has its whole time left when it has ended.
+#[test]
+fn a_connection_is_idle_from_the_end_of_its_last_request() {
+    let origin = Origin::start(|peer| {
+        while let Some(request) = peer.request() {
+            if request.target == "/quiet" {
+                peer.pause(Duration::from_millis(2500));
+            }
+            peer.answer(200, "whole");
+        }
+    });
+    let keys = "timeouts = { keep_alive = \"2s\" }";
+    let front = Front::of(&with_listener_keys(keys), &origin);
+    let mut client = front.plain().connect();
+    assert_eq!(client.get("/quiet").text(), "whole");
+    assert_eq!(client.get("/").text(), "whole");
+    assert_eq!(client.ping(), Ok(()));
+    assert_eq!(client.goaway(), None);
 }
 
 #[test]
