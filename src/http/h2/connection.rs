@@ -41,7 +41,7 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const MAX_WINDOW: u32 = (1 << 31) - 1;
 /// How much of one answer waits in memory for the client to take it.
 const SEND_BUFFER: usize = 64 * 1024;
-/// How long a connection that is told to leave may take to read why.
+/// How long a connection that is told to leave may take to read that, and to read why.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 type Opened = (Request<RecvStream>, SendResponse<Bytes>);
@@ -180,37 +180,52 @@ impl Visit {
         })
     }
 
-    /// Sees a connection off on which no more streams are taken.
+    /// Ends a connection on which no more streams are taken.
     async fn end(self: &Rc<Self>, connection: &mut Connection, timer: &mut Timer, why: Closing) {
-        match why {
+        let why = match why {
+            Closing::Politely => self.see_off(connection, timer).await,
+            Closing::Ended | Closing::Flooded => why,
+        };
+        let last_word = match why {
             Closing::Ended => return,
-            Closing::Politely => connection.graceful_shutdown(),
+            Closing::Politely => Reason::NO_ERROR,
             Closing::Flooded => {
                 self.local.metrics.error(self.local.slot, Word::Http2Flood);
-                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                let closed = poll_fn(|context| connection.poll_closed(context));
-                // Whatever comes of it, the connection is over.
-                let _ = timer.within(Instant::now() + FAREWELL, closed).await;
-                return;
+                Reason::ENHANCE_YOUR_CALM
             }
-        }
+        };
+        connection.abrupt_shutdown(last_word);
+        let closed = poll_fn(|context| connection.poll_closed(context));
+        // Whatever comes of it, the connection is over.
+        let _ = timer.within(Instant::now() + FAREWELL, closed).await;
+    }
+
+    /// Says goodbye, and lets what is open end. Whoever has read that opens no more streams; what
+    /// crosses it on the wire is served for as long as that may take.
+    async fn see_off(self: &Rc<Self>, connection: &mut Connection, timer: &mut Timer) -> Closing {
+        connection.graceful_shutdown();
+        let said = Instant::now();
         loop {
             let mut ended = pin!(self.ended.notified());
-            let deadline = (self.open.get() == 0).then(|| Instant::now() + FAREWELL);
+            let idle_since = (self.open.get() == 0).then(|| self.idle_since.get().max(said));
             let next = poll_fn(|context| {
                 if let Poll::Ready(next) = self.poll_stream(context, connection) {
                     return Poll::Ready(next);
                 }
-                match deadline {
-                    Some(deadline) => timer.poll(context, deadline).map(|()| Err(Closing::Ended)),
+                match idle_since {
+                    Some(since) => {
+                        timer.poll(context, since + FAREWELL).map(|()| Err(Closing::Politely))
+                    }
                     None => ended.as_mut().poll(context).map(|()| Ok(None)),
                 }
             });
             match next.await {
-                // It crossed our word on the wire: it is served.
+                Ok(Some((_, mut reply))) if said.elapsed() > FAREWELL => {
+                    reply.send_reset(Reason::REFUSED_STREAM);
+                }
                 Ok(Some(opened)) => self.clone().take(opened),
                 Ok(None) => {}
-                Err(_) => return,
+                Err(why) => return why,
             }
         }
     }

@@ -181,6 +181,31 @@ fn the_last_request_of_a_connection_is_told_by_goaway() {
     }
 }
 
+/// The goodbye waits for the answer to a PING, so that nothing is lost that crosses it: not for ever.
+#[test]
+fn a_client_that_does_not_hear_the_goodbye_is_left_after_a_while() {
+    let origin = Origin::answering("ok");
+    let front = Front::of(&with_listener_keys("limits = { max_requests = 1 }"), &origin);
+    for door in [front.plain(), front.tls()] {
+        let mut client = door.connect();
+        client.answers_pings = false;
+        let mut refused = 0;
+        wait_until(DEADLINE, "the connection to end", || {
+            let stream = client.ask("/");
+            match client.outcome(stream) {
+                Outcome::Answer(answer) => assert_eq!(answer.text(), "ok"),
+                Outcome::Reset(code::REFUSED_STREAM, None) => refused += 1,
+                Outcome::Ended(_) => return true,
+                other => panic!("{}", other.words()),
+            }
+            false
+        });
+        assert!(refused > 0, "it is told that they were not begun");
+        let (last, code) = client.goaway().expect("a goodbye");
+        assert!(last < u32::MAX >> 1 && code == code::NO_ERROR, "{last}, {code}");
+    }
+}
+
 /// What is quiet for long is not idle: its connection has its whole time left when it has ended.
 #[test]
 fn a_connection_is_idle_from_the_end_of_its_last_request() {

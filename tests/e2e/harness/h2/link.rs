@@ -59,6 +59,7 @@ pub struct Link<S> {
     /// What we may still send.
     allowance: Room,
     pub windows: Windows,
+    pub answers_pings: bool,
 }
 
 impl<S: Read + Write> Link<S> {
@@ -77,6 +78,7 @@ impl<S: Read + Write> Link<S> {
             credit: Room::default(),
             allowance: Room::default(),
             windows: Windows::Given,
+            answers_pings: true,
         }
     }
 
@@ -198,6 +200,7 @@ impl<S: Read + Write> Link<S> {
             }
             kind::SETTINGS => self.take_settings(&frame),
             kind::PING if frame.has(flag::ACK) => self.pongs.push(frame.payload.clone()),
+            kind::PING if !self.answers_pings => {}
             kind::PING => self.send(&Frame { flags: flag::ACK, ..frame.clone() }),
             kind::GOAWAY => self.goaway = Some((frame.word(0), frame.word(4))),
             kind::WINDOW_UPDATE => self.allowance.give(frame.stream, frame.word(0)),
