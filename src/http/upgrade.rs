@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// Where a head as we write it has its status.
+const STATUS: std::ops::Range<usize> = 9..12;
+
 /// What a request asks to go on with, if anything: the value of Upgrade. One with a body asks for
 /// nothing: it would have to be read to its end first. h2c and TLS would take all that follows out of
 /// our sight, and are not passed on.
@@ -60,13 +63,14 @@ pub fn is_possible(protocol: Protocol) -> bool {
 /// The head with which the client is told that the backend has agreed.
 pub fn head(response: &mut Response, version: Version, inbound: &Inbound<'_>) -> Vec<u8> {
     let mut head = Vec::with_capacity(512);
+    // As what it is, so that it has no Content-Length: an HTTP/2 client would hold the tunnel to it.
+    headers::write_response(&mut head, response, inbound);
     if version == Version::Http2 {
         // A stream that is a tunnel was simply opened (RFC 8441, section 5).
         response.status = 200;
-        headers::write_response(&mut head, response, inbound);
+        head[STATUS].copy_from_slice(b"200");
         return head;
     }
-    headers::write_response(&mut head, response, inbound);
     head.truncate(head.len() - 2);
     head.extend_from_slice(b"Connection: upgrade\r\nUpgrade: ");
     let agreed = response.fields.first(Name::Upgrade).unwrap_or_default();
@@ -128,8 +132,8 @@ mod tests {
     fn an_http2_client_is_told_that_its_stream_is_open() {
         let answered = |version| {
             let mut response = Response::default();
-            let lines =
-                "HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: upgrade\r\nA: b\r\n\r\n";
+            let lines = "HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+                         Content-Length: 0\r\nA: b\r\n\r\n";
             parse::response(lines.as_bytes(), &mut response).unwrap();
             let inbound = Inbound {
                 framing: Framing::Empty,
