@@ -78,7 +78,7 @@ pub fn unread(parts: &http::request::Parts) -> Request {
 pub fn response(parts: &http::response::Parts) -> Result<Response, Refusal> {
     let mut lines = Lines { bytes: b"HTTP/2.0\r\n".to_vec(), lines: Vec::new() };
     for (name, value) in &parts.headers {
-        if !is_trimmed(value.as_bytes()) {
+        if !is_field(name, value) {
             return Err(refusal::BAD_RESPONSE);
         }
         lines.push(name.as_str().as_bytes(), value.as_bytes());
@@ -95,10 +95,10 @@ pub fn response(parts: &http::response::Parts) -> Result<Response, Refusal> {
 pub fn trailer_lines(trailers: &HeaderMap, late_fields: LateFields) -> Result<Vec<u8>, Refusal> {
     let mut lines = Lines { bytes: Vec::new(), lines: Vec::new() };
     for (name, value) in trailers {
-        let name = name.as_str().as_bytes();
-        if !is_trimmed(value.as_bytes()) {
+        if !is_field(name, value) {
             return Err(refusal::BAD_TRAILER);
         }
+        let name = name.as_str().as_bytes();
         match (Name::from_bytes(name).is_forbidden_in_trailers(), late_fields) {
             (false, _) => lines.push(name, value.as_bytes()),
             (true, LateFields::Dropped) => {}
@@ -183,10 +183,10 @@ fn push_fields(lines: &mut Lines, fields: &HeaderMap, limits: &Limits) -> Result
     let start = lines.bytes.len();
     let mut cookies: Vec<&[u8]> = Vec::new();
     for (name, value) in fields {
-        let value = value.as_bytes();
-        if !is_trimmed(value) {
+        if !is_field(name, value) {
             return Err(refusal::BAD_HEADER);
         }
+        let value = value.as_bytes();
         match *name {
             http::header::HOST => continue,
             http::header::COOKIE => cookies.push(value),
@@ -209,9 +209,11 @@ fn push_fields(lines: &mut Lines, fields: &HeaderMap, limits: &Limits) -> Result
     Ok(())
 }
 
-/// HTTP/1 has white space around a value; here it may not stand (RFC 9113, section 8.2.1).
-fn is_trimmed(value: &[u8]) -> bool {
-    trimmed(value).len() == value.len()
+/// What the library lets through besides fields: a quote in a name, and white space around a value,
+/// which HTTP/1 has and HTTP/2 has not (RFC 9113, section 8.2.1).
+fn is_field(name: &HeaderName, value: &HeaderValue) -> bool {
+    let value = value.as_bytes();
+    name.as_str().bytes().all(is_token_byte) && trimmed(value).len() == value.len()
 }
 
 fn trimmed(value: &[u8]) -> &[u8] {

@@ -163,6 +163,7 @@ const BAD_HEADS: &[BadHead] = &[
     ("an unknown pseudo-header field", &[(":status", "200"), (":other", "a")]),
     ("a status behind a field", &[("x-a", "b"), (":status", "200")]),
     ("an upper-case name", &[(":status", "200"), ("X-A", "b")]),
+    ("a quote in a name", &[(":status", "200"), ("x\"a", "b")]),
     ("connection", &[(":status", "200"), ("connection", "close")]),
     ("transfer-encoding", &[(":status", "200"), ("transfer-encoding", "chunked")]),
     ("a line in a value", &[(":status", "200"), ("x-a", "a\r\nset-cookie: b")]),
