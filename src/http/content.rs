@@ -33,21 +33,23 @@ pub enum Rest {
     Part,
 }
 
-/// Reads a short body whole; a longer one is left for the backend to ask for.
+/// Reads a short body whole, up to the end of its stream; a longer one is left for the backend to ask for.
 pub async fn take_in_short_body(
     exchange: &mut Exchange<'_>,
     rules: &RequestRules,
     whole: Option<Instant>,
 ) -> Result<Content, NoRequest> {
     let length = match rules.framing {
-        Framing::Empty => 0,
+        Framing::Empty => return Ok(Content::InHand(0)),
+        // What its stream carries is no body.
+        Framing::Length(0) if exchange.request.extended_connect => return Ok(Content::InHand(0)),
         Framing::Length(length) if length <= SHORT_BODY => length as usize,
         Framing::Length(_) | Framing::Chunked | Framing::UntilClose => {
             return Ok(Content::Streamed);
         }
     };
     let client = &mut exchange.client;
-    if client.at_hand().len() >= length {
+    if client.has_body(length) {
         return Ok(Content::InHand(length));
     }
     if rules.expects_continue {

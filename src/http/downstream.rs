@@ -58,6 +58,22 @@ impl Downstream<'_> {
         }
     }
 
+    /// The trailer lines behind what has been read of it.
+    pub fn trailers(&self) -> &[u8] {
+        match self {
+            Downstream::H1(_) => &[],
+            Downstream::H2(stream) => &stream.trailers,
+        }
+    }
+
+    /// Whether all of a body of `length` is at hand, and what ends it.
+    pub fn has_body(&self, length: usize) -> bool {
+        match self {
+            Downstream::H1(client) => client.side.input.filled().len() >= length,
+            Downstream::H2(stream) => stream.has_body(length),
+        }
+    }
+
     /// So many bytes of the body are done with.
     pub fn consume(&mut self, count: usize) {
         match self {

@@ -32,12 +32,15 @@ impl Passage {
     ) -> Passage {
         match (client, upstream) {
             (_, Upstream::H2(_)) => {
-                let content = Content::AtHand(Bytes::copy_from_slice(body));
+                let (bytes, trailers) = (Bytes::copy_from_slice(body), client.trailers().to_vec());
+                let content = Content::AtHand { bytes, trailers };
                 Passage::frames(head, content, Coding::Identity)
             }
             (Downstream::H2(_), Upstream::H1(_)) => {
                 let head = [&head, body].concat();
-                Passage::frames(head, Content::AtHand(Bytes::new()), Coding::Identity)
+                // Behind a told length HTTP/1 has no room for trailers.
+                let content = Content::AtHand { bytes: Bytes::new(), trailers: Vec::new() };
+                Passage::frames(head, content, Coding::Identity)
             }
             (Downstream::H1(_), Upstream::H1(_)) => {
                 let mut whole = head;

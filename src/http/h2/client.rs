@@ -10,14 +10,21 @@ use std::{
 
 use ::h2::{Reason, RecvStream, SendStream, server::SendResponse};
 use bytes::Bytes;
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use crate::{
-    http::{h1::client::NoRequest, refusal},
+    http::{
+        h1::{chunked::LateFields, client::NoRequest},
+        refusal,
+    },
     net::timer::{Elapsed, Timer},
 };
 
-use super::heads;
+use super::{
+    body::{Piece, is_malformed, poll_piece},
+    heads,
+};
 
 /// When a timer goes off that nobody has set yet.
 const FAR: Duration = Duration::from_secs(3600);
@@ -31,6 +38,8 @@ pub struct ClientStream {
     answer: Answer,
     /// What of the body was read before it was passed on.
     pub at_hand: Vec<u8>,
+    /// The trailer lines behind that, each with its CRLF.
+    pub trailers: Vec<u8>,
     pub timer: Timer,
     /// The host name that the client asked a certificate for, of all its streams.
     pub sni: Option<Rc<str>>,
@@ -46,7 +55,8 @@ impl ClientStream {
     pub fn new(reply: SendResponse<Bytes>, body: RecvStream, sni: Option<Rc<str>>) -> ClientStream {
         // It is moved to where it is first needed.
         let timer = Timer::new(Instant::now() + FAR);
-        ClientStream { reply, body, answer: Answer::Owed, at_hand: Vec::new(), timer, sni }
+        let (at_hand, trailers) = (Vec::new(), Vec::new());
+        ClientStream { reply, body, answer: Answer::Owed, at_hand, trailers, timer, sni }
     }
 
     /// Sends an interim head, as HTTP/1 writes one.
@@ -69,30 +79,47 @@ impl ClientStream {
         }
     }
 
-    /// Reads until `length` bytes of the body are at hand.
+    /// Whether all of a body of `length` is at hand, and its trailers, if there are any.
+    pub fn has_body(&self, length: usize) -> bool {
+        self.at_hand.len() >= length && self.body.is_end_stream()
+    }
+
+    /// Reads until a body of `length`, which the library holds it to, has come to its end.
     pub async fn read_body(
         &mut self,
         length: usize,
         idle: Duration,
         whole: Option<Instant>,
     ) -> Result<(), NoRequest> {
-        while self.at_hand.len() < length {
+        while !self.has_body(length) {
             let idle = Instant::now() + idle;
             let (deadline, late) = match whole {
                 Some(whole) if whole < idle => (whole, refusal::REQUEST_TIMEOUT),
                 _ => (idle, refusal::BODY_TIMEOUT),
             };
             let body = &mut self.body;
-            let data = poll_fn(|context| body.poll_data(context));
-            match self.timer.within(deadline, data).await {
-                Ok(Some(Ok(data))) => {
+            let next = poll_fn(|context| poll_piece(context, body));
+            match self.timer.within(deadline, next).await {
+                Ok(Ok(Piece::Data(data))) => {
                     // The room for it is given back: it is bounded by `length`.
                     let _ = self.body.flow_control().release_capacity(data.len());
                     self.at_hand.extend_from_slice(&data);
                 }
-                Ok(_) => return Err(NoRequest::Gone),
+                Ok(Ok(Piece::End(trailers))) => return self.take_trailers(trailers),
+                Ok(Err(error)) if is_malformed(&error) => {
+                    return Err(NoRequest::Refused(refusal::HTTP2_BODY));
+                }
+                Ok(Err(_)) => return Err(NoRequest::Gone),
                 Err(Elapsed) => return Err(NoRequest::Refused(late)),
             }
+        }
+        Ok(())
+    }
+
+    fn take_trailers(&mut self, trailers: Option<HeaderMap>) -> Result<(), NoRequest> {
+        if let Some(trailers) = trailers {
+            let lines = heads::trailer_lines(&trailers, LateFields::Refused);
+            self.trailers = lines.map_err(NoRequest::Refused)?;
         }
         Ok(())
     }

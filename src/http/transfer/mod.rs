@@ -50,8 +50,8 @@ pub enum Sink<'a> {
 
 /// How a body is read.
 pub enum Content {
-    /// These bytes, and no more.
-    AtHand(Bytes),
+    /// These bytes and trailer lines, and no more.
+    AtHand { bytes: Bytes, trailers: Vec<u8> },
     /// In HTTP/1's framing.
     Lines(Body),
     /// In frames, at most so many bytes.
@@ -126,7 +126,7 @@ impl Transfer {
     pub fn is_untouched(&self) -> bool {
         match &self.content {
             Content::Lines(body) => body.is_untouched(),
-            Content::AtHand(_) | Content::Frames { .. } => self.stirred == 0,
+            Content::AtHand { .. } | Content::Frames { .. } => self.stirred == 0,
         }
     }
 
@@ -206,10 +206,12 @@ impl Transfer {
         source: &mut Source<'_>,
     ) -> Poll<Result<Next, Stopped>> {
         match (&mut self.content, source) {
-            (Content::AtHand(bytes), _) if bytes.is_empty() => {
-                Poll::Ready(Ok(Next::End(Vec::new())))
+            (Content::AtHand { bytes, trailers }, _) if bytes.is_empty() => {
+                Poll::Ready(Ok(Next::End(std::mem::take(trailers))))
             }
-            (Content::AtHand(bytes), _) => Poll::Ready(Ok(Next::Data(std::mem::take(bytes)))),
+            (Content::AtHand { bytes, .. }, _) => {
+                Poll::Ready(Ok(Next::Data(std::mem::take(bytes))))
+            }
             (Content::Lines(body), Source::H1(side)) => poll_lines(context, side, body),
             (Content::Frames { left }, Source::Client(stream)) => {
                 poll_frames(context, &mut stream.body, left, LateFields::Refused)
@@ -227,7 +229,7 @@ impl Transfer {
     /// Whether nothing can follow what has been read.
     fn is_at_end(&self, source: &mut Source<'_>) -> bool {
         match (&self.content, source) {
-            (Content::AtHand(bytes), _) => bytes.is_empty(),
+            (Content::AtHand { bytes, trailers }, _) => bytes.is_empty() && trailers.is_empty(),
             (Content::Lines(body), _) => body.remaining() == Some(0),
             (Content::Frames { .. }, Source::Client(stream)) => stream.body.is_end_stream(),
             (Content::Frames { .. }, Source::Backend(stream)) => {

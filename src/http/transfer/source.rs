@@ -15,7 +15,10 @@ use crate::{
             chunked::LateFields,
             pump::Stopped,
         },
-        h2::heads,
+        h2::{
+            body::{self, is_malformed, poll_piece},
+            heads,
+        },
         refusal,
     },
     net::{buffer::Buffer, side::Side, stream::Stream},
@@ -71,21 +74,23 @@ pub fn poll_frames(
     left: &mut u64,
     late_fields: LateFields,
 ) -> Poll<Result<Next, Stopped>> {
-    if let Some(data) = ready!(body.poll_data(context)) {
-        let data = data.map_err(stopped)?;
-        *left = left
-            .checked_sub(data.len() as u64)
-            .ok_or(Stopped::Malformed(refusal::BODY_TOO_LARGE))?;
-        return Poll::Ready(Ok(Next::Data(data)));
+    match ready!(poll_piece(context, body)).map_err(stopped)? {
+        body::Piece::Data(data) => {
+            *left = left
+                .checked_sub(data.len() as u64)
+                .ok_or(Stopped::Malformed(refusal::BODY_TOO_LARGE))?;
+            Poll::Ready(Ok(Next::Data(data)))
+        }
+        body::Piece::End(trailers) => {
+            let lines = trailers.map(|trailers| heads::trailer_lines(&trailers, late_fields));
+            let lines = lines.transpose().map_err(Stopped::Malformed)?;
+            Poll::Ready(Ok(Next::End(lines.unwrap_or_default())))
+        }
     }
-    let trailers = ready!(body.poll_trailers(context)).map_err(stopped)?;
-    let lines = trailers.map(|trailers| heads::trailer_lines(&trailers, late_fields)).transpose();
-    Poll::Ready(lines.map(|lines| Next::End(lines.unwrap_or_default())).map_err(Stopped::Malformed))
 }
 
-/// What the library refuses of a body is the sender's fault, such as a length that it does not keep.
 fn stopped(error: ::h2::Error) -> Stopped {
-    match error.is_library() && error.reason() == Some(::h2::Reason::PROTOCOL_ERROR) {
+    match is_malformed(&error) {
         true => Stopped::Malformed(refusal::HTTP2_BODY),
         false => Stopped::Source(io::Error::other(error)),
     }

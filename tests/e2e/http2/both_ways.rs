@@ -242,6 +242,27 @@ fn what_a_backend_says_of_its_own_connection_stays_behind() {
     }
 }
 
+#[test]
+fn trailers_behind_a_told_length_reach_who_has_room_for_them() {
+    let backends = TwoBackends::replying(|request| {
+        Reply::ok(format!("{} {:?}", request.body.len(), request.trailers))
+    });
+    for length in ["0", "4", "8192", "100000"] {
+        let body = pattern(length.parse().expect("a number"));
+        let ask = Ask {
+            fields: &[("content-length", length)],
+            trailers: &[("x-sum", "a")],
+            ..Ask::post("/", &body)
+        };
+        for asks in [Asks::Http2, Asks::Http2Tls] {
+            let seen = backends.exchange((asks, Answers::Http2), &ask).answer.text();
+            assert_eq!(seen, format!("{length} [(\"x-sum\", \"a\")]"));
+            let seen = backends.exchange((asks, Answers::Http1), &ask).answer.text();
+            assert_eq!(seen, format!("{length} []"));
+        }
+    }
+}
+
 /// A service that tells its request's id at the end is none the worse for it.
 #[test]
 fn an_answer_loses_no_more_than_the_trailers_that_may_not_be() {

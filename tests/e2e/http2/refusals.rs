@@ -9,7 +9,7 @@ use crate::harness::{
     Origin,
     h2::{
         Door, H2Client, Outcome,
-        frame::{Frame, flag},
+        frame::{Frame, code, flag},
     },
 };
 use refused::{Fields, Row, Stage};
@@ -35,6 +35,20 @@ fn each_row_is_refused_and_the_connection_serves_on() {
         }
     }
     report(&complaints, 2 * rows.len());
+}
+
+/// It is the client's mistake, not its leave.
+#[test]
+fn a_short_body_that_breaks_its_length_is_told_as_what_it_is() {
+    let front = Front::of(&with_listener_keys(LIMITS), &Origin::answering("unused"));
+    let mut client = front.plain().connect();
+    for (told, counted) in [("6", 1.0), ("4", 2.0)] {
+        let stream = client.open_stream("POST", "/", &[("content-length", told)], flag::NONE);
+        client.send(&Frame::data(stream, flag::END_STREAM, *b"hello"));
+        assert!(matches!(client.outcome(stream), Outcome::Reset(code::PROTOCOL_ERROR, None)));
+        let reason = [("reason", "bad-content-length")];
+        front.daemon.wait_for_metric("equipoise_http_errors_total", &reason, counted);
+    }
 }
 
 #[test]

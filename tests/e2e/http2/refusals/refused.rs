@@ -17,6 +17,7 @@ pub enum Stage {
 
 pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
+#[derive(Clone)]
 pub struct Row {
     pub name: String,
     pub fields: Fields,
@@ -91,7 +92,9 @@ pub fn rows() -> Vec<Row> {
         row.data = vec![b"hello".to_vec()];
         row.trailers = Some(owned(trailers));
         row.stage = Stage::Body;
-        rows.push(row);
+        let mut told = Row { name: format!("{name}, behind a told length"), ..row.clone() };
+        told.fields.push((b"content-length".to_vec(), b"5".to_vec()));
+        rows.extend([row, told]);
     }
     rows.extend(made());
     rows
