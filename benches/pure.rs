@@ -22,7 +22,7 @@ use equipoise::{
         conditions::Asked,
         h1::{
             body::Framing,
-            chunked::{Chunked, Piece},
+            chunked::{Chunked, LateFields, Piece},
             parse,
             rules::{self, RequestRules},
             scan::Scan,
@@ -449,7 +449,7 @@ fn chunked(criterion: &mut Criterion) {
 
 /// Bytes of data in a whole body.
 fn decode(mut body: &[u8]) -> Result<usize, Refusal> {
-    let mut chunked = Chunked::default();
+    let mut chunked = Chunked::new(LateFields::Refused);
     let mut data = 0;
     while let Some(piece) = chunked.next(body)? {
         let count = match piece {

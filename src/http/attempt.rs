@@ -264,16 +264,8 @@ impl<'a> Attempt<'_, 'a> {
         if self.exchange.request.version == Version::Http10 {
             return Ok(());
         }
-        let inbound = Inbound {
-            framing: Framing::Empty,
-            connection: Connection::Open,
-            hsts: None,
-            date: None,
-            changes: None,
-            set_cookie: None,
-        };
         let mut head = Vec::with_capacity(HEAD_BYTES);
-        headers::write_response(&mut head, response, &inbound);
+        headers::write_response(&mut head, response, &Inbound::bare());
         let written = self.exchange.client.inform(head, self.bounds.client_idle).await;
         written.map_err(|_| NoAnswer::ClientGone)
     }

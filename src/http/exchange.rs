@@ -59,7 +59,7 @@ pub struct Bounds {
     pub upstream: PoolTimeouts,
     /// The client neither sends nor takes a byte of a body.
     pub client_idle: Duration,
-    /// When the request's head had come.
+    /// When the first byte of the request's head came.
     pub begun: Instant,
     /// Bytes of the request's body.
     pub max_body: u64,

@@ -197,6 +197,20 @@ pub struct Inbound<'a> {
     pub set_cookie: Option<&'a str>,
 }
 
+impl Inbound<'_> {
+    /// A head on which nothing follows, and to which nothing is added.
+    pub fn bare() -> Self {
+        Inbound {
+            framing: Framing::Empty,
+            connection: Connection::Open,
+            hsts: None,
+            date: None,
+            changes: None,
+            set_cookie: None,
+        }
+    }
+}
+
 /// What the client is told of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connection {

@@ -195,6 +195,7 @@ impl<'a> Attempt<'_, 'a> {
         if let Stage::Connecting(connection) = &mut second.stage {
             let deadline = second.begun + 2 * self.bounds.upstream.connect;
             let connected = self.exchange.client.unless_gone(deadline, connection.as_mut()).await;
+            // It is never late here: the connection gives up by itself after half of that.
             let connected = connected.unwrap_or(Err(NoAnswer::ClientGone));
             (self.index, self.asked) = (second.index, second.asked);
             second = self.ask_second(second, connected?);

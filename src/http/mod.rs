@@ -1,14 +1,15 @@
 //! HTTP: the story of a request, and what decides in it.
 //!
 //! Read `connection` (a request after the other), then `proxy` (the story of one), `forward` (its
-//! tries) or `reply` (what we say by ourselves), and `attempt` (one try at one backend), which `place`, `reach` and `hedge` are parts of: a place at
-//! a backend, a connection to it, a second one where it is late. What decides is pure: `refusal`
-//! (the table of what is not let in), `target`, `route`, `conditions`, `rewrite`, `split`,
-//! `variables`, `key`, `header_rules`, `headers`, `answers`, `error_pages`, `grpc`.
-//! `site` and `door` are what a listener serves, `local` what a worker lends, `record` what is told
-//! when a request is over. `h1/` and `h2/` are the two versions on the wire; `downstream` and `upstream`
-//! are either at either end, `passage` and `exchange` what goes between them; `upgrade` says who
-//! goes on with another protocol, and `tunnel` is the story of that.
+//! tries) or `reply` (what we say by ourselves), and `attempt` (one try at one backend), which
+//! `place`, `reach` and `hedge` are parts of: a place at a backend, a connection to it, a second one
+//! where it is late. What decides is pure: `refusal` (the table of what is not let in), `target`,
+//! `route`, `conditions`, `rewrite`, `split`, `variables`, `key`, `header_rules`, `headers`,
+//! `answers`, `error_pages`, `grpc`. `site` and `door` are what a listener serves, `local` what a
+//! worker lends, `record` what is told when a request is over. `h1/` and `h2/` are the two versions
+//! on the wire; `downstream` and `upstream` are either at either end, `passage` and `exchange` what
+//! goes between them; `upgrade` says who goes on with another protocol, and `tunnel` is the story of
+//! that.
 
 pub mod answers;
 pub mod attempt;

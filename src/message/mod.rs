@@ -5,6 +5,7 @@
 //! - `authority`: the host that a request is for.
 //! - `cookies`, `query`: what a request carries under names of the application's own.
 //! - `path`: the path as routing reads it, and what it refuses.
+//! - `percent`: what is written as `%` and two digits in either.
 
 pub mod authority;
 pub mod cookies;
@@ -12,4 +13,5 @@ pub mod field;
 pub mod head;
 pub mod method;
 pub mod path;
+pub mod percent;
 pub mod query;

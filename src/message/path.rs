@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::message::percent;
+
 /// Why a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathError {
@@ -83,7 +85,7 @@ fn decode(path: &[u8]) -> Result<(String, bool), PathError> {
             continue;
         }
         let byte = match after {
-            [high, low, ..] => hex(*high, *low).ok_or(PathError::BadEncoding)?,
+            [high, low, ..] => percent::byte(*high, *low).ok_or(PathError::BadEncoding)?,
             _ => return Err(PathError::BadEncoding),
         };
         rest = &after[2..];
@@ -99,11 +101,6 @@ fn decode(path: &[u8]) -> Result<(String, bool), PathError> {
         }
     }
     Ok((decoded, hides_slash))
-}
-
-fn hex(high: u8, low: u8) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
 fn show_slashes(decoded: &str) -> String {

@@ -1,6 +1,8 @@
 //! The query as HTML forms write it (WHATWG URL, application/x-www-form-urlencoded): what nearly
 //! every backend reads it as.
 
+use crate::message::percent;
+
 /// Raw key and raw value of each pair; `?debug` alone has the value "".
 pub fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let written = query.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty());
@@ -23,7 +25,7 @@ fn decoded(raw: &[u8]) -> impl Iterator<Item = u8> {
         rest = after;
         match (first, after) {
             (b'+', _) => Some(b' '),
-            (b'%', [high, low, after @ ..]) => match hex(*high, *low) {
+            (b'%', [high, low, after @ ..]) => match percent::byte(*high, *low) {
                 Some(byte) => {
                     rest = after;
                     Some(byte)
@@ -33,11 +35,6 @@ fn decoded(raw: &[u8]) -> impl Iterator<Item = u8> {
             (byte, _) => Some(byte),
         }
     })
-}
-
-fn hex(high: u8, low: u8) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
 #[cfg(test)]
