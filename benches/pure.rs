@@ -423,6 +423,7 @@ fn pool(balance: &str, count: usize) -> Pool {
             max_requests: backend.max_requests,
             breaker: None,
             verdict: Verdict::Up,
+            awaited: false,
             deployed: None,
         }
     });

@@ -101,8 +101,14 @@ impl Entry {
     }
 
     /// What of it a snapshot holds, and may change from one to the next.
-    pub fn standing(&self) -> (Verdict, u32, Option<Deployed>) {
-        (self.verdict(), self.weights.effective(), self.runs.deployed().cloned())
+    pub fn standing(&self) -> (Verdict, bool, u32, Option<Deployed>) {
+        let deployed = self.runs.deployed().cloned();
+        (self.verdict(), self.is_awaited(), self.weights.effective(), deployed)
+    }
+
+    /// Whether it is down only because its first probe has not come back.
+    pub fn is_awaited(&self) -> bool {
+        self.verdict() == Verdict::Down && !self.health.probed
     }
 
     pub fn verdict(&self) -> Verdict {

@@ -136,6 +136,7 @@ mod tests {
                 breaker: None,
                 backup: false,
                 verdict: Verdict::Up,
+                awaited: false,
                 deployed: Some(deployed).filter(|_| release != "-"),
             }
         };

@@ -410,6 +410,7 @@ impl State {
             backup: backend.backup,
             max_requests: backend.max_requests,
             verdict: entry.verdict(),
+            awaited: entry.is_awaited(),
             breaker: entry.breaker.as_ref().map(|breaker| breaker.position().clone()),
             deployed: entry.runs.deployed().cloned(),
         }

@@ -32,7 +32,17 @@ pub struct Course<'a> {
     pub seen: Option<Seen>,
 }
 
-impl Course<'_> {
+impl<'a> Course<'a> {
+    /// The same at a later snapshot's pool of that name.
+    fn at(&self, pool: &'a LocalPool) -> Course<'a> {
+        let now = &self.pool.pool;
+        let tried = now.counted_by(&pool.pool, &self.tried);
+        let place = |index: usize| now.index_in(&pool.pool, index);
+        let seen = self.seen.clone();
+        let seen = seen.map(|seen| Seen { index: seen.index.and_then(place), ..seen });
+        Course { pool, tried, key: self.key, seen }
+    }
+
     /// One more try.
     pub fn ask(&self) -> Ask<'_> {
         let kept_at = self.seen.as_ref().and_then(|seen| seen.index);
@@ -58,9 +68,70 @@ pub async fn find<'a>(
 ) -> Result<(usize, InFlight<'a>), Unplaced> {
     match course.pool.place(&course.ask()) {
         Ok(placed) => Ok(placed),
-        Err(NoPlace::NoneUp) => Err(none_up(exchange, course)),
         // Boxed: every connection would carry its memory, and few ever wait.
-        Err(NoPlace::Full) => Box::pin(queue(exchange, record, course, bounds)).await,
+        Err(why) => Box::pin(find_later(exchange, record, course, bounds, why)).await,
+    }
+}
+
+async fn find_later<'a>(
+    exchange: &mut Exchange<'a>,
+    record: &mut Record<'a>,
+    course: &mut Course<'a>,
+    bounds: &Bounds,
+    mut why: NoPlace,
+) -> Result<(usize, InFlight<'a>), Unplaced> {
+    loop {
+        match why {
+            NoPlace::NoneUp => return Err(none_up(exchange, course)),
+            NoPlace::Full => {
+                if let Some(placed) = queue(exchange, record, course, bounds).await? {
+                    return Ok(placed);
+                }
+            }
+            NoPlace::Undecided => await_first_probes(exchange, record, course, bounds).await?,
+        }
+        match course.pool.place(&course.ask()) {
+            Ok(placed) => return Ok(placed),
+            Err(none) => why = none,
+        }
+    }
+}
+
+/// Waits until somebody is up or nobody will be, for no longer than one may wait for a place.
+async fn await_first_probes<'a>(
+    exchange: &mut Exchange<'a>,
+    record: &mut Record<'a>,
+    course: &mut Course<'a>,
+    bounds: &Bounds,
+) -> Result<(), Unplaced> {
+    let begun = Instant::now();
+    let waited_before = record.queued.unwrap_or_default();
+    let (deadline, late) = patience(course, record, bounds, refusal::NO_BACKEND);
+    let decided = exchange.client.unless_gone(deadline, course.pool.decided()).await;
+    record.queued = Some(waited_before + begun.elapsed());
+    match decided {
+        Ok(next) => {
+            *course = course.at(exchange.later.keep(next));
+            Ok(())
+        }
+        Err(GivenUp::ClientGone) => Err(Unplaced::ClientGone),
+        Err(GivenUp::Late) if late == refusal::NO_BACKEND => Err(none_up(exchange, course)),
+        Err(GivenUp::Late) => Err(Unplaced::Refused(late)),
+    }
+}
+
+/// Until when a request may wait, over all its tries, and what it is told then.
+fn patience(
+    course: &Course<'_>,
+    record: &Record<'_>,
+    bounds: &Bounds,
+    late: Refusal,
+) -> (Instant, Refusal) {
+    let waited = record.queued.unwrap_or_default();
+    let until = Instant::now() + course.pool.pool.config.queue.timeout.saturating_sub(waited);
+    match bounds.whole() {
+        Some(whole) if whole < until => (whole, refusal::REQUEST_TIMEOUT),
+        _ => (until, late),
     }
 }
 
@@ -69,13 +140,14 @@ fn none_up(exchange: &Exchange<'_>, course: &Course<'_>) -> Unplaced {
     Unplaced::Refused(refusal::NO_BACKEND)
 }
 
-/// Waits for a place behind others, for no longer than the pool allows one request in all.
+/// Waits for a place behind others, for no longer than the pool allows one request in all. `None`:
+/// there is another thing to wait for.
 async fn queue<'a>(
     exchange: &mut Exchange<'a>,
     record: &mut Record<'a>,
     course: &mut Course<'a>,
     bounds: &Bounds,
-) -> Result<(usize, InFlight<'a>), Unplaced> {
+) -> Result<Option<(usize, InFlight<'a>)>, Unplaced> {
     let slot = exchange.local.slot;
     let pool = &course.pool.pool;
     let metrics = &pool.metrics;
@@ -85,11 +157,7 @@ async fn queue<'a>(
     };
     let begun = Instant::now();
     let waited_before = record.queued.unwrap_or_default();
-    let until = begun + pool.config.queue.timeout.saturating_sub(waited_before);
-    let (deadline, late) = match bounds.whole() {
-        Some(whole) if whole < until => (whole, refusal::REQUEST_TIMEOUT),
-        _ => (until, refusal::QUEUE_TIMEOUT),
-    };
+    let (deadline, late) = patience(course, record, bounds, refusal::QUEUE_TIMEOUT);
     let placed = wait(exchange, course, waiting, deadline, late).await;
     let waited = begun.elapsed();
     record.pool = Some(&course.pool.pool);
@@ -107,12 +175,13 @@ async fn wait<'a>(
     mut waiting: Waiting,
     deadline: Instant,
     late: Refusal,
-) -> Result<(usize, InFlight<'a>), Unplaced> {
+) -> Result<Option<(usize, InFlight<'a>)>, Unplaced> {
     loop {
         let placed = course.pool.placed(&mut waiting);
         match exchange.client.unless_gone(deadline, placed).await {
-            Ok(Some(placed)) => return Ok(placed),
-            Ok(None) => follow(exchange, course, &mut waiting)?,
+            Ok(Some(placed)) => return Ok(Some(placed)),
+            Ok(None) if follow(exchange, course, &mut waiting) => {}
+            Ok(None) => return Ok(None),
             Err(GivenUp::ClientGone) => return Err(Unplaced::ClientGone),
             Err(GivenUp::Late) => return Err(Unplaced::Refused(late)),
         }
@@ -120,31 +189,22 @@ async fn wait<'a>(
 }
 
 /// The pool says something else than when the wait began: who has come up is waited for as well, and
-/// who is down or has left is waited for no more.
-fn follow<'a>(
-    exchange: &Exchange<'a>,
-    course: &mut Course<'a>,
-    waiting: &mut Waiting,
-) -> Result<(), Unplaced> {
+/// who is down or has left is waited for no more. False where nobody is left to wait for.
+fn follow<'a>(exchange: &Exchange<'a>, course: &mut Course<'a>, waiting: &mut Waiting) -> bool {
     let Some(next) = course.pool.successor() else {
-        return Ok(());
+        return true;
     };
-    let (now, tried) = (&course.pool.pool, &course.tried);
-    let tried = now.counted_by(&next.pool, tried);
-    let seen = course.seen.clone();
-    let place = |index: usize| now.index_in(&next.pool, index);
-    let seen = seen.map(|seen| Seen { index: seen.index.and_then(place), ..seen });
-    let pool = exchange.later.keep(next);
-    let following = Course { pool, tried, key: course.key, seen };
-    let wanted = pool.pool.wanted(&following.ask());
+    let following = course.at(exchange.later.keep(next));
+    let wanted = following.pool.pool.wanted(&following.ask());
     if wanted.is_empty() {
-        return Err(none_up(exchange, course));
+        *course = following;
+        return false;
     }
     // Where a place was handed over at this very moment, it is used.
     if waiting.want(wanted) {
         *course = following;
     }
-    Ok(())
+    true
 }
 
 /// Pools of later snapshots that a request has moved on to, kept for as long as it may need them.

@@ -153,6 +153,16 @@ impl LocalPool {
         }
     }
 
+    /// Waits for a successor.
+    pub async fn succeeding(&self) -> Rc<LocalPool> {
+        loop {
+            self.succeeded().await;
+            if let Some(next) = self.successor() {
+                return next;
+            }
+        }
+    }
+
     /// The pool left the configuration: what is idle is closed, what is under way may end.
     pub fn retire(&self) {
         self.idle.iter().for_each(|connections| connections.retire());

@@ -62,6 +62,8 @@ pub struct Member {
     /// Requests under way at once, in the whole process; `None`: no limit.
     pub max_requests: Option<usize>,
     pub verdict: Verdict,
+    /// It is down only because its first probe has not come back.
+    pub awaited: bool,
     /// How its circuit breaker stands, where the pool has one.
     pub breaker: Option<Position>,
     /// What it runs, where that is known.
@@ -131,6 +133,12 @@ impl Pool {
         let takers = Takers::of(&self.config, &self.members, held);
         let Takers { preferred, candidates, pins, heaviest } = takers;
         Pool { preferred, candidates, pins, heaviest, queue: before.queue.clone(), ..self }
+    }
+
+    /// Whether nobody is up, and the first probe of somebody may change that at any moment.
+    pub fn is_undecided(&self) -> bool {
+        let hopeful = |member: &Member| member.awaited && member.weight > 0;
+        self.candidates.is_empty() && self.members.iter().any(hopeful)
     }
 
     /// Who may take one more try of a request now: up, and not full.
@@ -346,7 +354,19 @@ mod tests {
         let deployed = release.parse().ok().map(|release| Deployed { release, at: None });
         let (name, weight, max_requests, breaker) = (None, 1, None, None);
         let ramp = None;
-        Member { backend, name, weight, ramp, backup, max_requests, verdict, breaker, deployed }
+        let awaited = false;
+        Member {
+            backend,
+            name,
+            weight,
+            ramp,
+            backup,
+            max_requests,
+            verdict,
+            awaited,
+            breaker,
+            deployed,
+        }
     }
 
     fn prefers(release: Option<&str>) -> Preference {

@@ -1,6 +1,6 @@
 //! A place at a backend: at once, or after a wait for one.
 
-use std::{future::poll_fn, mem, pin::pin, sync::Arc, task::Poll};
+use std::{future::poll_fn, mem, pin::pin, rc::Rc, sync::Arc, task::Poll};
 
 use crate::pool::{
     backend::Backend,
@@ -74,6 +74,8 @@ impl Drop for Held {
 pub enum NoPlace {
     /// No backend may be picked: there is nothing to wait for.
     NoneUp,
+    /// No backend may be picked before the first probes have come back.
+    Undecided,
     /// All that may be picked are full, or others wait already.
     Full,
 }
@@ -100,7 +102,7 @@ impl LocalPool {
         if self.pool.limited {
             return self.place_within_limits(ask);
         }
-        let index = self.pick(ask).ok_or(NoPlace::NoneUp)?;
+        let index = self.pick(ask).ok_or_else(|| self.nobody())?;
         Ok((index, InFlight::begin(&self.pool, index)))
     }
 
@@ -112,7 +114,29 @@ impl LocalPool {
             }
             // Another worker was faster: it is full now.
         }
-        Err(if self.pool.takers(ask).is_empty() { NoPlace::NoneUp } else { NoPlace::Full })
+        Err(if self.pool.takers(ask).is_empty() { self.nobody() } else { NoPlace::Full })
+    }
+
+    fn nobody(&self) -> NoPlace {
+        match self.pool.is_undecided() {
+            true => NoPlace::Undecided,
+            false => NoPlace::NoneUp,
+        }
+    }
+
+    /// Waits, at a pool that is undecided, for one of its successors that is not. It has no deadline
+    /// of its own.
+    ///
+    /// A reload that exchanges all backends, a name that moves, a start: requests come at once, and
+    /// the first probes a moment later. No request is sent to a backend that no probe has passed,
+    /// and none is turned away for that moment.
+    pub async fn decided(&self) -> Rc<LocalPool> {
+        let mut next = self.succeeding().await;
+        while next.pool.is_undecided() {
+            let later = next.succeeding().await;
+            next = later;
+        }
+        next
     }
 
     /// Joins those that wait for a place.

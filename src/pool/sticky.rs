@@ -230,6 +230,7 @@ mod tests {
             backup: false,
             max_requests: None,
             verdict: Verdict::Up,
+            awaited: false,
             breaker: None,
             deployed: release,
         }

@@ -125,12 +125,60 @@ impl Course {
         client: &mut Client,
         record: &mut Record,
     ) -> Result<(usize, Held), Reason> {
-        let placed = self.pool.place(&self.ask());
-        match placed.map(|(index, in_flight)| (index, in_flight.keep())) {
+        match self.place_now() {
             Ok(placed) => Ok(placed),
-            Err(NoPlace::NoneUp) => Err(self.none_up()),
             // Boxed: every connection would carry its memory, and few ever wait.
-            Err(NoPlace::Full) => Box::pin(self.queue(client, record)).await,
+            Err(why) => Box::pin(self.place_later(client, record, why)).await,
+        }
+    }
+
+    fn place_now(&self) -> Result<(usize, Held), NoPlace> {
+        let placed = self.pool.place(&self.ask());
+        placed.map(|(index, in_flight)| (index, in_flight.keep()))
+    }
+
+    async fn place_later(
+        &mut self,
+        client: &mut Client,
+        record: &mut Record,
+        mut why: NoPlace,
+    ) -> Result<(usize, Held), Reason> {
+        loop {
+            match why {
+                NoPlace::NoneUp => return Err(self.none_up()),
+                NoPlace::Full => {
+                    if let Some(placed) = self.queue(client, record).await? {
+                        return Ok(placed);
+                    }
+                }
+                NoPlace::Undecided => self.await_first_probes(client, record).await?,
+            }
+            match self.place_now() {
+                Ok(placed) => return Ok(placed),
+                Err(none) => why = none,
+            }
+        }
+    }
+
+    /// Waits until somebody is up or nobody will be, for no longer than one may wait for a place.
+    async fn await_first_probes(
+        &mut self,
+        client: &mut Client,
+        record: &mut Record,
+    ) -> Result<(), Reason> {
+        let begun = Instant::now();
+        let waited_before = record.queued.unwrap_or_default();
+        let deadline = begun + self.pool.pool.config.queue.timeout.saturating_sub(waited_before);
+        let decided = client.unless_broken(deadline, self.pool.decided()).await;
+        record.queued = Some(waited_before + begun.elapsed());
+        match decided {
+            Ok(next) => {
+                self.tried = self.pool.pool.counted_by(&next.pool, &self.tried);
+                self.pool = next;
+                Ok(())
+            }
+            Err(GivenUp::ClientBroke) => Err(Reason::ClientGone),
+            Err(GivenUp::Late) => Err(self.none_up()),
         }
     }
 
@@ -144,11 +192,12 @@ impl Course {
     }
 
     /// Waits for a place behind others, for no longer than the pool allows one connection in all.
+    /// `None`: there is another thing to wait for.
     async fn queue(
         &mut self,
         client: &mut Client,
         record: &mut Record,
-    ) -> Result<(usize, Held), Reason> {
+    ) -> Result<Option<(usize, Held)>, Reason> {
         let pool = self.pool.pool.clone();
         let Ok(waiting) = self.pool.join_queue(&self.ask()) else {
             pool.metrics.queue_full(self.slot);
@@ -171,13 +220,14 @@ impl Course {
         client: &mut Client,
         mut waiting: Waiting,
         deadline: Instant,
-    ) -> Result<(usize, Held), Reason> {
+    ) -> Result<Option<(usize, Held)>, Reason> {
         loop {
             let pool = self.pool.clone();
             let placed = client.unless_broken(deadline, pool.placed(&mut waiting)).await;
             match placed {
-                Ok(Some((index, in_flight))) => return Ok((index, in_flight.keep())),
-                Ok(None) => self.follow(&mut waiting)?,
+                Ok(Some((index, in_flight))) => return Ok(Some((index, in_flight.keep()))),
+                Ok(None) if self.follow(&mut waiting) => {}
+                Ok(None) => return Ok(None),
                 Err(GivenUp::ClientBroke) => return Err(Reason::ClientGone),
                 Err(GivenUp::Late) => return Err(Reason::QueueTimeout),
             }
@@ -185,21 +235,19 @@ impl Course {
     }
 
     /// The pool says something else than when the wait began: who has come up is waited for as well,
-    /// and who is down or has left is waited for no more.
-    fn follow(&mut self, waiting: &mut Waiting) -> Result<(), Reason> {
+    /// and who is down or has left is waited for no more. False where nobody is left to wait for.
+    fn follow(&mut self, waiting: &mut Waiting) -> bool {
         let Some(next) = self.pool.successor() else {
-            return Ok(());
+            return true;
         };
         let tried = self.pool.pool.counted_by(&next.pool, &self.tried);
         let wanted = next.pool.wanted(&Ask::after(&tried).with_key(self.key));
-        if wanted.is_empty() {
-            return Err(self.none_up());
-        }
         // Where a place was handed over at this very moment, it is used.
-        if waiting.want(wanted) {
+        let nobody = wanted.is_empty();
+        if nobody || waiting.want(wanted) {
             (self.pool, self.tried) = (next, tried);
         }
-        Ok(())
+        !nobody
     }
 }
 
