@@ -242,6 +242,46 @@ fn a_reload_keeps_it_and_may_take_it_away() {
 }
 
 #[test]
+fn a_reload_may_ask_for_more_trials_while_it_is_tried() {
+    let ([a, _b], mut daemon) = two("300ms");
+    a.turn(true);
+    ask_until(&daemon, a.address(), "open");
+    a.turn(false);
+    wait_until(DEADLINE, "trials", || holds(&daemon, a.address(), "half-open"));
+    daemon.rewrite(&TWO.replace("trials = 2", "trials = 5"));
+    daemon.reload();
+    assert!(holds(&daemon, a.address(), "half-open"));
+    ask_until(&daemon, a.address(), "closed");
+    daemon.wait_for_log("breaker closed: 5 requests have passed");
+}
+
+#[test]
+fn a_reload_may_shorten_the_time_that_it_is_open() {
+    let ([a, _b], mut daemon) = two("10m");
+    a.turn(true);
+    ask_until(&daemon, a.address(), "open");
+    a.turn(false);
+    daemon.rewrite(&TWO.replace("$open", "200ms"));
+    daemon.reload();
+    ask_until(&daemon, a.address(), "closed");
+}
+
+#[test]
+fn an_operator_has_it_tried_at_once() {
+    let ([a, _b], daemon) = two("10m");
+    let backend = format!("app/{}", a.address());
+    let enable = || daemon.command(&["enable", &backend]).words();
+    assert!(enable().contains("up: it was not drained"));
+    a.turn(true);
+    ask_until(&daemon, a.address(), "open");
+    a.turn(false);
+    let words = enable();
+    assert!(words.contains("up: its breaker is half-open now"), "{words}");
+    assert!(holds(&daemon, a.address(), "half-open"));
+    ask_until(&daemon, a.address(), "closed");
+}
+
+#[test]
 fn while_it_is_tried_the_backup_goes_on_serving() {
     let let_go = Arc::new(AtomicBool::new(false));
     let gate = Arc::clone(&let_go);
