@@ -10,12 +10,17 @@ use crate::{
     },
 };
 
+/// Cookies of one name that are looked at: browsers send several where they were set for several
+/// paths or hosts. Each costs a hash with every key, and a head has room for hundreds.
+const MOST_READ: usize = 4;
+
 /// What the client's cookie says: of several, the first that we have signed.
 pub fn seen(pool: &LocalPool, fields: &Fields) -> Option<Seen> {
     let (settings, sticky) = sticky_of(pool)?;
     let name = settings.cookie.as_bytes();
-    let mut named = cookies::all(fields).filter(|(key, _)| *key == name);
-    named.find_map(|(_, value)| sticky.read(value))
+    let named = cookies::all(fields).filter(|(key, _)| *key == name);
+    let mut read = named.take(MOST_READ);
+    read.find_map(|(_, value)| sticky.read(value))
 }
 
 /// The value of Set-Cookie for a client that the member at `index` is to answer; `None` where its
