@@ -133,11 +133,9 @@ impl Pool {
         Pool { preferred, candidates, pins, heaviest, queue: before.queue.clone(), ..self }
     }
 
-    /// Who may take one more try of a request now: up, and not full.
-    pub fn available(&self, ask: &Ask<'_>) -> Vec<usize> {
-        let mut takers = self.takers(ask);
-        takers.retain(|&index| !self.members[index].full());
-        takers
+    /// Whether a member may be sent one more request now.
+    pub fn has_place(&self, index: usize) -> bool {
+        !self.limited || !self.members[index].full()
     }
 
     /// Who may take one more try of a request, with a place free or without: the one that its client
@@ -404,7 +402,10 @@ mod tests {
         let metrics = crate::observe::metrics::Metrics::new(1).pool("app");
         let pool = Pool::new(config, members, metrics);
         pool.members.iter().for_each(|member| member.backend.enter());
-        let available = |tried| pool.available(&Ask::after(tried));
+        let available = |tried| -> Vec<usize> {
+            let takers = pool.takers(&Ask::after(tried));
+            takers.into_iter().filter(|&index| pool.has_place(index)).collect()
+        };
         assert_eq!(available(&[]), [1, 2]);
         assert_eq!(available(&[2]), [1]);
         assert!(available(&[1, 2]).is_empty(), "it waits for the one it was not tried at");
