@@ -55,6 +55,7 @@ pub async fn forward<'a>(
             }
         };
         let pool = course.pool;
+        pool.count_pick(sticky::picked_by(pool, course.seen.as_ref(), index), &course.ask());
         course.tried.push(index);
         record.attempts += 1;
         let tls = exchange.sender.tls;

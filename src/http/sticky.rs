@@ -39,16 +39,21 @@ pub fn cookie_to_set(
         false => None,
     };
     let stays = seen.is_some_and(|seen| seen.index == Some(index));
-    pool.count_pick(match seen {
-        Some(_) if stays => PickedBy::Cookie,
-        Some(_) => PickedBy::Moved,
-        None => PickedBy::NoCookie,
-    });
     let says_so = seen.is_some_and(|seen| seen.current) && release == known;
     if stays && says_so {
         return None;
     }
     Some(set_cookie(settings, &sticky.write(member, release), tls))
+}
+
+/// What led a request to the member at `index`; `None`: it is kept nowhere.
+pub fn picked_by(pool: &LocalPool, seen: Option<&Seen>, index: usize) -> Option<PickedBy> {
+    sticky_of(pool)?;
+    Some(match seen {
+        Some(seen) if seen.index == Some(index) => PickedBy::Cookie,
+        Some(_) => PickedBy::Moved,
+        None => PickedBy::NoCookie,
+    })
 }
 
 fn sticky_of(pool: &LocalPool) -> Option<(&config::Sticky, &Sticky)> {

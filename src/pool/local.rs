@@ -15,7 +15,7 @@ use crate::{
     observe::metrics::PickedBy,
     pool::{
         backend::Key,
-        balance::{self, Ask, Memory, least_time::Estimate},
+        balance::{self, Ask, Memory, Pick, least_time::Estimate},
         hedge::FirstBytes,
         idle::IdleConnections,
         members::{Member, Pool},
@@ -159,18 +159,17 @@ impl LocalPool {
         self.multiplexed.iter().for_each(|connections| connections.retire());
     }
 
-    /// The index of the member that takes the next try.
-    pub fn pick(&self, ask: &Ask<'_>) -> Option<usize> {
+    /// The member that takes the next try, where that has a place.
+    pub fn pick(&self, ask: &Ask<'_>) -> Option<Pick> {
         let mut memory = self.memory.borrow_mut();
-        let pick = balance::pick(&self.pool, &mut memory, ask, Instant::now)?;
-        if let (Some(by), []) = (pick.by, ask.tried) {
-            self.count_pick(by);
-        }
-        Some(pick.index)
+        balance::pick(&self.pool, &mut memory, ask, Instant::now)
     }
 
-    pub fn count_pick(&self, by: PickedBy) {
-        self.pool.metrics.picked(self.slot, by);
+    /// A place was taken where a pick led: the first of a request is counted.
+    pub fn count_pick(&self, by: Option<PickedBy>, ask: &Ask<'_>) {
+        if let (Some(by), []) = (by, ask.tried) {
+            self.pool.metrics.picked(self.slot, by);
+        }
     }
 
     /// The member at `index` answered well; its answer began so long after it was asked.

@@ -140,6 +140,21 @@ fn what_we_have_not_signed_is_replaced() {
     assert_eq!(answer.field("set-cookie"), None);
 }
 
+#[test]
+fn a_request_that_is_tried_twice_is_counted_once() {
+    let origins = origins();
+    let health = "health = { type = \"tcp\", interval = \"100ms\", rise = 1, fall = 1 }";
+    let daemon = setup(&CONFIG.replace(health, "passive = { fall = 0 }"), &origins).start();
+    origins[0].stop();
+    origins[1].stop();
+    const REQUESTS: usize = 12;
+    for _ in 0..REQUESTS {
+        assert_eq!(ask(daemon.address("web"), "").text(), "c");
+    }
+    assert!(daemon.metric("equipoise_pool_retries_total", &[]) > 0.0);
+    assert_eq!(daemon.metric("equipoise_pool_picks_total", &[]), REQUESTS as f64);
+}
+
 /// Each costs a check with every key: a client sends no more of them than browsers do.
 #[test]
 fn no_more_than_four_cookies_of_the_name_are_looked_at() {
