@@ -10,7 +10,7 @@ use crate::{
     net::buffer::Buffers,
     observe::{
         access_log::{Entry, LogBuffer},
-        metrics::{Metrics, RouteMetrics},
+        metrics::{Metrics, RouteMetrics, UNROUTED},
     },
 };
 
@@ -26,9 +26,6 @@ pub struct Local {
     pub mirrored: Rc<Cell<usize>>,
     log: RefCell<Option<LogBuffer>>,
 }
-
-/// The route label of requests that came to no route.
-const UNROUTED: &str = "none";
 
 impl Local {
     pub fn new(slot: usize, metrics: Arc<Metrics>) -> Local {
