@@ -68,10 +68,23 @@ pub struct Member {
     pub deployed: Option<Deployed>,
 }
 
+/// What a pool is made of, besides what stays of the one before.
+pub struct PoolParts {
+    pub config: Arc<config::Pool>,
+    pub members: Vec<Member>,
+    /// `None`: plain connections.
+    pub tls: Option<Arc<ClientTls>>,
+    /// Of its cookie, where it has one.
+    pub keys: Option<Arc<Keys>>,
+}
+
 impl Pool {
-    /// With a queue of its own, plain connections, and a traffic that keeps to nothing from before.
-    pub fn new(config: Arc<config::Pool>, members: Vec<Member>, metrics: Arc<PoolMetrics>) -> Pool {
-        let Takers { preferred, candidates, pins, heaviest } = Takers::of(&config, &members, None);
+    /// From the pool of this name in the snapshot before come the queue, so that who waits goes on
+    /// waiting, and what the traffic keeps to, where it may go on.
+    pub fn new(parts: PoolParts, before: Option<&Pool>, metrics: Arc<PoolMetrics>) -> Pool {
+        let PoolParts { config, members, tls, keys } = parts;
+        let held = before.and_then(|before| before.preferred.as_ref());
+        let Takers { preferred, candidates, pins, heaviest } = Takers::of(&config, &members, held);
         let seeds = match &config.hash {
             Some(_) => members.iter().map(seed).collect(),
             None => Vec::new(),
@@ -79,6 +92,8 @@ impl Pool {
         let ramps = members.iter().filter_map(|member| member.ramp.as_ref());
         let ramps_end = ramps.map(Ramp::ends).max();
         let limited = members.iter().any(Member::is_limited);
+        let sticky = keys.map(|keys| Sticky::new(keys, config.name.clone(), &members));
+        let queue = before.map(|before| before.queue.clone()).unwrap_or_default();
         Pool {
             config,
             members,
@@ -89,11 +104,21 @@ impl Pool {
             ramps_end,
             limited,
             seeds,
-            sticky: None,
-            tls: None,
-            queue: Arc::default(),
+            sticky,
+            tls,
+            queue,
             metrics,
         }
+    }
+
+    /// Whether these parts would make no other pool.
+    pub fn is_made_of(&self, parts: &PoolParts) -> bool {
+        let PoolParts { config, members, tls, keys } = parts;
+        Arc::ptr_eq(&self.config, config)
+            && self.speaks(tls.as_ref())
+            && self.members.len() == members.len()
+            && self.members.iter().zip(members).all(|(held, now)| held.stands_as(now))
+            && self.signs_with(keys.as_ref())
     }
 
     /// Whether its connections are made by this TLS, with these certificates, or plain as without.
@@ -105,32 +130,13 @@ impl Pool {
         }
     }
 
-    /// With the keys of its cookie, where it has one.
-    pub fn sticky_by(self, keys: Option<&Arc<Keys>>) -> Pool {
-        let name = &self.config.name;
-        let sticky = keys.map(|keys| Sticky::new(keys.clone(), name.clone(), &self.members));
-        Pool { sticky, ..self }
-    }
-
     /// Whether its cookie is signed with these keys, or it has none as without.
-    pub fn signs_with(&self, keys: Option<&Arc<Keys>>) -> bool {
+    fn signs_with(&self, keys: Option<&Arc<Keys>>) -> bool {
         match (&self.sticky, keys) {
             (Some(sticky), Some(keys)) => sticky.has_keys(keys),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         }
-    }
-
-    /// With the queue of the snapshot before, where the pool stood in it: who waits goes on waiting;
-    /// and with its preference, where that may go on.
-    pub fn succeeding(self, before: Option<&Pool>) -> Pool {
-        let Some(before) = before else {
-            return self;
-        };
-        let held = before.preferred.as_ref();
-        let takers = Takers::of(&self.config, &self.members, held);
-        let Takers { preferred, candidates, pins, heaviest } = takers;
-        Pool { preferred, candidates, pins, heaviest, queue: before.queue.clone(), ..self }
     }
 
     /// Whether a member may be sent one more request now.
@@ -182,6 +188,16 @@ impl Pool {
 }
 
 impl Member {
+    /// The same backend, and nothing of it has changed. Settings of one pool are not all: a name's
+    /// servers may stand otherwise in one answer and the next.
+    fn stands_as(&self, now: &Member) -> bool {
+        let place = |it: &Member| (it.weight, it.ramp, it.backup, it.max_requests);
+        Arc::ptr_eq(&self.backend, &now.backend)
+            && (self.verdict, &self.breaker) == (now.verdict, &now.breaker)
+            && (&self.name, &self.deployed) == (&now.name, &now.deployed)
+            && place(self) == place(now)
+    }
+
     /// In use: its health and its breaker let it be.
     pub fn is_up(&self) -> bool {
         self.verdict == Verdict::Up && !self.breaker.as_ref().is_some_and(Position::is_open)
@@ -400,7 +416,8 @@ mod tests {
             .map(|max_requests| Member { max_requests, ..member(Verdict::Up, false, "") })
             .into();
         let metrics = crate::observe::metrics::Metrics::new(1).pool("app");
-        let pool = Pool::new(config, members, metrics);
+        let parts = PoolParts { config, members, tls: None, keys: None };
+        let pool = Pool::new(parts, None, metrics);
         pool.members.iter().for_each(|member| member.backend.enter());
         let available = |tried| -> Vec<usize> {
             let takers = pool.takers(&Ask::after(tried));
@@ -453,7 +470,8 @@ mod tests {
         );
         let config = config::parse(&text, std::path::Path::new("e.toml")).unwrap();
         let metrics = crate::observe::metrics::Metrics::new(1).pool("app");
-        Pool::new(Arc::new(config.pools[0].clone()), members, metrics)
+        let config = Arc::new(config.pools[0].clone());
+        Pool::new(PoolParts { config, members, tls: None, keys: None }, None, metrics)
     }
 
     #[test]
