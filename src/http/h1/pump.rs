@@ -147,16 +147,6 @@ impl Pump {
         self.stirred > 0
     }
 
-    /// Whether the source has been read to the body's end.
-    pub fn has_all(&self) -> bool {
-        self.ended && self.direct == 0
-    }
-
-    /// Bytes of the body that are still to be read, where that is known.
-    pub fn remaining(&self) -> Option<u64> {
-        self.body.remaining()
-    }
-
     fn gather(&mut self, input: &mut Buffer) -> Result<(), Refusal> {
         if self.written == self.gathered.len() {
             self.gathered.clear();
