@@ -58,6 +58,8 @@ pub struct Attempt<'e, 'a> {
     pub target: &'e Target<'e>,
     pub content: Content,
     pub bounds: &'e Bounds,
+    /// The head of a good answer has come: the body is still to be judged.
+    pub begun: bool,
     /// For the client to be kept here, where it is not said already: the value of Set-Cookie.
     pub cookie: Option<String>,
 }
@@ -279,7 +281,15 @@ impl<'a> Attempt<'_, 'a> {
         self.record.status = Some(status);
         backend.metrics().responded(self.exchange.local.slot, status, first_byte);
         self.pool.first_byte(first_byte);
-        self.judge(self.index, status, self.record.connect.unwrap_or_default() + first_byte);
+        let took = self.record.connect.unwrap_or_default() + first_byte;
+        match status {
+            // What follows is no answer, or no better than its head.
+            101 | 500.. => self.judge(self.index, status, took),
+            _ => {
+                self.pool.began(self.index, took);
+                self.begun = true;
+            }
+        }
     }
 
     /// Whether an answer, which began so long after it was asked for, speaks for its backend.
@@ -328,6 +338,9 @@ impl<'a> Attempt<'_, 'a> {
         if let Err(cut) = relayed {
             return Ok(self.cut_off(cut, framing));
         }
+        if self.begun {
+            self.pool.ended(self.index);
+        }
         if let Upstream::H1(upstream) = upstream
             && rules.keep_alive
             && upload.is_done()
@@ -346,9 +359,12 @@ impl<'a> Attempt<'_, 'a> {
         match cut {
             // Nor is a backend to blame that sends for too long: a client who reads slowly could
             // turn it down.
+            Cut::ClientGone | Cut::ClientStalled | Cut::TookTooLong if self.begun => {
+                self.pool.left(self.index);
+            }
             Cut::ClientGone | Cut::ClientStalled | Cut::TookTooLong => {}
             Cut::UpstreamTruncated | Cut::UpstreamStalled | Cut::Malformed => {
-                self.pool.failed(self.index);
+                self.pool.cut_off(self.index);
             }
         }
         let by_close = framing == Framing::UntilClose;

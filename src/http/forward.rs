@@ -73,6 +73,7 @@ pub async fn forward<'a>(
             target,
             content,
             bounds: &bounds,
+            begun: false,
             cookie,
         };
         let none = match attempt.run().await {
@@ -83,6 +84,7 @@ pub async fn forward<'a>(
             Err(none) => none,
         };
         let (index, asked, hedged) = (attempt.index, attempt.asked, attempt.hedged);
+        let begun = attempt.begun;
         drop(attempt);
         course.tried.extend(hedged);
         match none {
@@ -96,8 +98,10 @@ pub async fn forward<'a>(
             NoAnswer::Refused(refusal) => return refuse_last(exchange, record, refusal).await,
             NoAnswer::Upstream { refusal, reached } => {
                 // An idle connection that the backend closed says nothing of its health.
-                if reached != Reached::Stale {
-                    pool.failed(index);
+                match begun {
+                    _ if reached == Reached::Stale => {}
+                    true => pool.cut_off(index),
+                    false => pool.failed(index),
                 }
                 let failed = failed_try(exchange.request, content, reached);
                 if !pool.may_try_again(failed, &course.tried, exchange.local.slot) {

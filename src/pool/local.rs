@@ -174,9 +174,40 @@ impl LocalPool {
 
     /// The member at `index` answered well; its answer began so long after it was asked.
     pub fn answered(&self, index: usize, took: Duration) {
-        self.member(index).backend.succeeded();
-        self.count(index, Outcome::Passed);
+        self.began(index, took);
+        self.ended(index);
+    }
+
+    /// An answer of the member at `index` began well, so long after it was asked. What came of it is
+    /// told when it has ended: by `ended`, `left` or `cut_off`. A trial has passed: the rest of it may
+    /// be a stream of days.
+    pub fn began(&self, index: usize, took: Duration) {
+        let member = self.member(index);
+        member.backend.succeeded();
+        if member.trials().is_some() {
+            self.count(index, Outcome::Passed);
+        }
         self.take_in_time(index, |held, now| held.answered(took, now));
+    }
+
+    /// That answer came whole.
+    pub fn ended(&self, index: usize) {
+        self.member(index).backend.ended_well();
+        self.left(index);
+    }
+
+    /// The client left within that answer, which speaks no more for the backend than its head did.
+    pub fn left(&self, index: usize) {
+        if self.member(index).trials().is_none() {
+            self.count(index, Outcome::Passed);
+        }
+    }
+
+    /// That answer broke off, by the backend's fault.
+    pub fn cut_off(&self, index: usize) {
+        self.member(index).backend.cut_off(self.pool.config.passive.fall);
+        self.count(index, Outcome::Failed);
+        self.take_in_time(index, Estimate::failed);
     }
 
     /// A request failed at the member at `index`, by its fault.

@@ -167,6 +167,25 @@ fn a_5xx_counts_only_where_it_is_a_failure() {
     daemon.wait_for_log("no backend is up");
 }
 
+#[test]
+fn answers_that_break_off_are_failures_and_no_passes_besides() {
+    let cut = Origin::start(|peer| {
+        if peer.request().is_some() {
+            peer.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort");
+        }
+    });
+    let config = TWO.replace(", \"$b\"", "");
+    let config = config.replace("trials = 2", "failures = \"90%\", max_open = \"100%\"");
+    let daemon = Setup::of(&config).with("a", cut.address()).with("open", "10m").start();
+    wait_until(DEADLINE, "it to open", || {
+        let mut client = Client::connect(daemon.address("web"));
+        client.send(request("/"));
+        let _ = client.try_answer();
+        holds(&daemon, cut.address(), "open")
+    });
+    daemon.wait_for_log("breaker open: 10 of 10 requests");
+}
+
 /// The only backend, which holds each request after the first failures until it is let go.
 #[test]
 fn no_more_try_it_than_decide() {
