@@ -1,7 +1,9 @@
 //! A copy of a request to another pool, whose answer is thrown away. The client's exchange neither
 //! waits for it nor learns of it.
 
-use std::{cell::Cell, future::poll_fn, io, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell, collections::HashMap, future::poll_fn, io, rc::Rc, sync::Arc, time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::{
@@ -24,6 +26,7 @@ use crate::{
         proxy::Exchange,
         reach::{self, Unconnected},
         record::Record,
+        route::Route,
         target::Target,
         upgrade,
         upstream::Upstream,
@@ -70,7 +73,7 @@ pub fn mirror(
     if upgrade::asked(exchange.request, rules.framing).is_some() {
         return route.metrics.mirrored(local.slot, Mirrored::Skipped);
     }
-    let Some(place) = Place::take(&local.mirrored, mirror.max_in_flight) else {
+    let Some(place) = Place::take(local, route, mirror.max_in_flight) else {
         return route.metrics.mirrored(local.slot, Mirrored::Dropped);
     };
     let pool = exchange.serving.pools[mirror.pool].clone();
@@ -112,22 +115,31 @@ fn head(
     head
 }
 
-/// One of the copies that may be under way on a worker.
-struct Place(Rc<Cell<usize>>);
+/// One of the copies of a route that may be under way on a worker.
+struct Place {
+    taken: Rc<RefCell<HashMap<Arc<str>, usize>>>,
+    route: Arc<str>,
+}
 
 impl Place {
-    fn take(taken: &Rc<Cell<usize>>, max: usize) -> Option<Place> {
-        let free = taken.get() < max;
-        free.then(|| {
-            taken.set(taken.get() + 1);
-            Place(taken.clone())
-        })
+    fn take(local: &Local, route: &Route, max: usize) -> Option<Place> {
+        let mut taken = local.mirrored.borrow_mut();
+        let count = taken.get(&route.name).copied().unwrap_or(0);
+        if count >= max {
+            return None;
+        }
+        taken.insert(route.name.clone(), count + 1);
+        Some(Place { taken: local.mirrored.clone(), route: route.name.clone() })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        let mut taken = self.taken.borrow_mut();
+        match taken.get_mut(&self.route) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(taken.remove(&self.route)),
+        }
     }
 }
 

@@ -1,10 +1,6 @@
 //! What a worker lends to every connection on it. Never shared between workers.
 
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
 use crate::{
     net::buffer::Buffers,
@@ -22,8 +18,8 @@ pub struct Local {
     pub metrics: Arc<Metrics>,
     /// Requests that were refused before a route was found.
     pub unrouted: Arc<RouteMetrics>,
-    /// Copies of requests that are under way.
-    pub mirrored: Rc<Cell<usize>>,
+    /// Copies of requests that are under way, by the name of their route; none has no entry.
+    pub mirrored: Rc<RefCell<HashMap<Arc<str>, usize>>>,
     log: RefCell<Option<LogBuffer>>,
 }
 

@@ -86,6 +86,21 @@ fn a_mirror_that_hangs_holds_nobody_up_and_takes_no_more_than_its_bound() {
 }
 
 #[test]
+fn each_route_has_its_own_bound() {
+    let origin = Origin::answering("app");
+    let shadow = Origin::start(|peer| {
+        peer.request();
+        peer.hang();
+    });
+    let daemon = setup(&origin, &shadow).start();
+    let mut client = Client::connect(daemon.address("web"));
+    assert_eq!(client.get("/1").text(), "app");
+    wait_until(DEADLINE, "a copy of one route to be under way", || shadow.requests() == 1);
+    assert_eq!(client.get("/api/1").text(), "app");
+    wait_until(DEADLINE, "a copy of the other", || shadow.requests() == 2);
+}
+
+#[test]
 fn a_mirror_that_is_gone_and_bodies_that_pass_through_cost_the_client_nothing() {
     let (origin, shadow) = (Origin::answering("app"), Origin::answering("shadow"));
     let daemon = setup(&origin, &shadow).start();
