@@ -30,6 +30,7 @@ use crate::{
         field::Name,
         head::{Response, Version},
     },
+    net::proxy_protocol::Announcement,
     observe::dates::http_date,
     pool::{balance::Ask, local::LocalPool, members::Member, place::InFlight, retry::Reached},
 };
@@ -129,11 +130,8 @@ impl<'a> Attempt<'_, 'a> {
     /// A connection to the backend: an idle one, or a new one.
     async fn reach(&mut self) -> Result<Upstream, NoAnswer> {
         let (pool, index, local) = (self.pool, self.index, self.exchange.local);
-        // What can't be sent again is not trusted to a connection that may just be closing, and
-        // neither is a second try.
         let announced = self.exchange.announcement(pool);
-        let may_reuse = self.content != Content::Streamed && self.record.attempts == 1;
-        if may_reuse && let Some(upstream) = reach::idle(pool, index, announced, local) {
+        if let Some(upstream) = self.at_hand(announced) {
             return Ok(upstream);
         }
         let begun = Instant::now();
@@ -148,6 +146,23 @@ impl<'a> Attempt<'_, 'a> {
             Err(GivenUp::ClientGone) => return Err(NoAnswer::ClientGone),
         };
         Err(why.told(self.member(), local.slot))
+    }
+
+    /// An idle connection. What can't be sent again is not trusted to one that may just be closing,
+    /// and neither is a second try. A short body of a method that may not be repeated goes over one
+    /// that was in use a moment ago: to dial for each costs too much where there are many, and over
+    /// one that has been idle for longer its backend's close may cross it, which is a 502 (nginx and
+    /// Envoy bear that; HAProxy's `http-reuse safe` dials for the first request of each client).
+    fn at_hand(&self, announced: Option<Announcement>) -> Option<Upstream> {
+        let (pool, index, local) = (self.pool, self.index, self.exchange.local);
+        if self.content == Content::Streamed || self.record.attempts > 1 {
+            return None;
+        }
+        let idempotent = self.exchange.request.method.is_idempotent();
+        match idempotent || self.content == Content::InHand(0) {
+            true => reach::idle(pool, index, announced, local),
+            false => reach::just_used(pool, index, announced, local),
+        }
     }
 
     /// The request as it goes to the backend.
