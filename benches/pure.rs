@@ -40,7 +40,7 @@ use equipoise::{
     pool::{
         backend::{Backend, Key, Verdict},
         balance::{self, Ask, Memory},
-        members::{Member, Pool},
+        members::{Member, Pool, PoolParts},
         place::InFlight,
     },
 };
@@ -423,13 +423,14 @@ fn pool(balance: &str, count: usize) -> Pool {
             max_requests: backend.max_requests,
             breaker: None,
             verdict: Verdict::Up,
-            awaited: false,
+            unjudged: false,
             deployed: None,
         }
     });
     let members = members.collect();
     let metrics = metrics.pool(&config.name);
-    Pool::new(Arc::new(config), members, metrics)
+    let parts = PoolParts { config: Arc::new(config), members, tls: None, keys: None };
+    Pool::new(parts, None, metrics)
 }
 
 /// 1 KiB of data, in chunks of one size.

@@ -58,7 +58,7 @@ pub enum Command {
         #[arg(long, value_name = "PATH", help = SOCKET_HELP)]
         socket: Option<PathBuf>,
     },
-    /// Give a drained backend back to its health
+    /// Give a drained backend back to its health; have an open breaker try it at once
     Enable {
         #[arg(value_name = "POOL/BACKEND", help = BACKEND_HELP)]
         backend: BackendName,

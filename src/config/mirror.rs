@@ -13,7 +13,7 @@ pub struct Mirror {
     pub pool: Arc<str>,
     /// Of the requests, 0 to 1.
     pub share: f64,
-    /// Copies under way on one worker beyond which no more are made.
+    /// Copies of this route under way on one worker beyond which no more are made.
     pub max_in_flight: usize,
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::model::{Address, HostMatch, SRV};
+use crate::observe::metrics::UNROUTED;
 
 /// Names become metric labels and are typed into commands.
 const LONGEST_NAME: usize = 64;
@@ -26,6 +27,10 @@ pub(super) fn name(text: &str) -> Result<&str, String> {
 
 /// The name of a route: printable, since it is a label people read.
 pub(super) fn route_name(text: &str) -> Result<&str, String> {
+    if text == UNROUTED {
+        let why = "expected another name: metrics count the requests that came to no route as";
+        return Err(format!("{why} `{UNROUTED}`"));
+    }
     let length = text.chars().count();
     let printable = !text.chars().any(char::is_control) && text.trim() == text;
     let valid = printable && (1..=2 * LONGEST_NAME).contains(&length);

@@ -14,7 +14,7 @@ use crate::{
     },
     pool::{
         backend::{Backend, Verdict},
-        breaker::Breaker,
+        breaker::{Breaker, Position},
         health::{Health, ProbeResult, Thresholds},
         release::{Deployed, Reported},
         slow_start::Ramp,
@@ -45,6 +45,16 @@ pub struct Entry {
     /// When it is tried again: down, in a pool without probes.
     pub retry_at: Option<Instant>,
     pub breaker: Option<Breaker>,
+}
+
+/// What of a backend a snapshot holds.
+#[derive(Clone, PartialEq)]
+pub struct Standing {
+    verdict: Verdict,
+    unjudged: bool,
+    weight: u32,
+    deployed: Option<Deployed>,
+    breaker: Option<Position>,
 }
 
 /// Whether a backend that the book does not know yet was there at the start.
@@ -101,13 +111,18 @@ impl Entry {
     }
 
     /// What of it a snapshot holds, and may change from one to the next.
-    pub fn standing(&self) -> (Verdict, bool, u32, Option<Deployed>) {
-        let deployed = self.runs.deployed().cloned();
-        (self.verdict(), self.is_awaited(), self.weights.effective(), deployed)
+    pub fn standing(&self) -> Standing {
+        Standing {
+            verdict: self.verdict(),
+            unjudged: self.is_unjudged(),
+            weight: self.weights.effective(),
+            deployed: self.runs.deployed().cloned(),
+            breaker: self.breaker.as_ref().map(|breaker| breaker.position().clone()),
+        }
     }
 
     /// Whether it is down only because its first probe has not come back.
-    pub fn is_awaited(&self) -> bool {
+    pub fn is_unjudged(&self) -> bool {
         self.verdict() == Verdict::Down && !self.health.probed
     }
 
@@ -266,15 +281,23 @@ impl Entry {
         Line::Info(self.say("draining", &in_flight))
     }
 
+    /// An operator gives it back to its health. An open breaker tries it at once: whoever says so
+    /// has mended it, or wants to see.
     pub fn enable(&mut self, now: Moment) -> Line {
-        if !self.drained {
-            return Line::Info(self.say(self.verdict().word(), "it was not drained"));
+        let tried = self.breaker.as_mut().is_some_and(Breaker::try_now);
+        let why = match (self.drained, tried) {
+            (true, true) => "enabled, its breaker half-open",
+            (true, false) => "enabled",
+            (false, true) => "its breaker is half-open now",
+            (false, false) => "it was not drained",
+        };
+        if self.drained {
+            self.drained = false;
+            self.drained_by_name = false;
+            self.since = now.wall;
+            self.rose = Some(now.steady);
         }
-        self.drained = false;
-        self.drained_by_name = false;
-        self.since = now.wall;
-        self.rose = Some(now.steady);
-        Line::Info(self.say(self.verdict().word(), "enabled"))
+        Line::Info(self.say(self.verdict().word(), why))
     }
 
     /// An operator's word on its share of the traffic.

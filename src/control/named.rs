@@ -156,9 +156,9 @@ impl State {
         let mut lines = Vec::new();
         for key in &keys {
             if let Some(entry) = self.book.get_mut(key) {
-                let before = entry.verdict();
+                let before = entry.standing();
                 lines.push(order(entry));
-                turned |= entry.verdict() != before;
+                turned |= entry.standing() != before;
             }
         }
         if keys.is_empty() {

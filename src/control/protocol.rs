@@ -30,7 +30,7 @@ pub enum Request {
         /// 0 to 256; 0: no new clients.
         weight: u32,
     },
-    /// Gives a drained backend back to its health.
+    /// Gives a drained backend back to its health, and has an open breaker try it at once.
     Enable {
         backend: String,
     },

@@ -110,7 +110,7 @@ mod tests {
         observe::metrics::Metrics,
         pool::{
             backend::{Backend, Key, Verdict},
-            members::Member,
+            members::{Member, PoolParts},
             release::Deployed,
         },
     };
@@ -136,13 +136,14 @@ mod tests {
                 breaker: None,
                 backup: false,
                 verdict: Verdict::Up,
-                awaited: false,
+                unjudged: false,
                 deployed: Some(deployed).filter(|_| release != "-"),
             }
         };
         let members = (81..).zip(releases.split(' ')).map(member).collect();
         let config = Arc::new(config.pools[0].clone());
-        Arc::new(Pool::new(config, members, metrics.pool("app")))
+        let parts = PoolParts { config, members, tls: None, keys: None };
+        Arc::new(Pool::new(parts, None, metrics.pool("app")))
     }
 
     #[track_caller]

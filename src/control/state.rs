@@ -26,7 +26,7 @@ use crate::{
         backend::{Backend, Bell, Key},
         breaker::Breaker,
         health::ProbeResult,
-        members::{Member, Pool},
+        members::{Member, Pool, PoolParts},
         release::Release,
     },
     snapshot::{self, Parts, Phase, Snapshot, Spoken},
@@ -379,25 +379,19 @@ impl State {
     /// The pool as it stands now; the very same one where nothing of it changed, so that workers
     /// see at a glance what to leave alone.
     fn pool(&self, wanted: &config::Pool) -> Arc<Pool> {
-        let settings = self.settings[&wanted.name].clone();
         let listed = listed(wanted, &self.names);
-        let members: Vec<Member> = listed.iter().map(|it| self.member(wanted, it)).collect();
-        let tls = self.parts.spoken.pools.get(&wanted.name);
-        let keys = self.parts.sticky_keys.get(&wanted.name);
+        let parts = PoolParts {
+            config: self.settings[&wanted.name].clone(),
+            members: listed.iter().map(|it| self.member(wanted, it)).collect(),
+            tls: self.parts.spoken.pools.get(&wanted.name).cloned(),
+            keys: self.parts.sticky_keys.get(&wanted.name).cloned(),
+        };
         let held = self.snapshot.pools.iter().find(|pool| pool.config.name == wanted.name);
-        if let Some(held) = held
-            && Arc::ptr_eq(&held.config, &settings)
-            && held.speaks(tls)
-            && held.members.len() == members.len()
-            && held.members.iter().zip(&members).all(|(held, now)| same(held, now))
-            && held.signs_with(keys)
-        {
+        if let Some(held) = held.filter(|held| held.is_made_of(&parts)) {
             return held.clone();
         }
         let metrics = self.parts.metrics.pool(&wanted.name);
-        let pool = Pool { tls: tls.cloned(), ..Pool::new(settings, members, metrics) };
-        let pool = pool.sticky_by(keys);
-        Arc::new(pool.succeeding(held.map(|held| &**held)))
+        Arc::new(Pool::new(parts, held.map(|held| &**held), metrics))
     }
 
     fn member(&self, pool: &config::Pool, backend: &Listed) -> Member {
@@ -410,7 +404,7 @@ impl State {
             backup: backend.backup,
             max_requests: backend.max_requests,
             verdict: entry.verdict(),
-            awaited: entry.is_awaited(),
+            unjudged: entry.is_unjudged(),
             breaker: entry.breaker.as_ref().map(|breaker| breaker.position().clone()),
             deployed: entry.runs.deployed().cloned(),
         }
@@ -448,16 +442,4 @@ fn some_of(names: impl Iterator<Item = String>) -> String {
         more if more > SHOWN => format!("{shown}, …"),
         _ => shown,
     }
-}
-
-/// Of one pool's settings, which are not all: a name's servers may stand otherwise in one answer and
-/// the next.
-fn same(held: &Member, now: &Member) -> bool {
-    let standing = held.verdict == now.verdict
-        && (held.weight, held.ramp) == (now.weight, now.ramp)
-        && held.deployed == now.deployed;
-    let place = |it: &Member| (it.backup, it.max_requests);
-    let listed = held.name == now.name && place(held) == place(now);
-    let same = Arc::ptr_eq(&held.backend, &now.backend) && held.breaker == now.breaker;
-    same && standing && listed
 }

@@ -30,6 +30,7 @@ use crate::{
         field::Name,
         head::{Response, Version},
     },
+    net::proxy_protocol::Announcement,
     observe::dates::http_date,
     pool::{balance::Ask, local::LocalPool, members::Member, place::InFlight, retry::Reached},
 };
@@ -60,6 +61,8 @@ pub struct Attempt<'e, 'a> {
     /// What is left of the request for another try.
     pub rest: Rest,
     pub bounds: &'e Bounds,
+    /// The head of a good answer has come: the body is still to be judged.
+    pub begun: bool,
     /// For the client to be kept here, where it is not said already: the value of Set-Cookie.
     pub cookie: Option<String>,
 }
@@ -134,11 +137,8 @@ impl<'a> Attempt<'_, 'a> {
     /// A connection to the backend: an idle one, or a new one.
     async fn reach(&mut self) -> Result<Upstream, NoAnswer> {
         let (pool, index, local) = (self.pool, self.index, self.exchange.local);
-        // What can't be sent again is not trusted to a connection that may just be closing, and
-        // neither is a second try.
         let announced = self.exchange.announcement(pool);
-        let may_reuse = self.content != Content::Streamed && self.record.attempts == 1;
-        if may_reuse && let Some(upstream) = reach::idle(pool, index, announced, local) {
+        if let Some(upstream) = self.at_hand(announced) {
             return Ok(upstream);
         }
         let begun = Instant::now();
@@ -153,6 +153,23 @@ impl<'a> Attempt<'_, 'a> {
             Err(GivenUp::ClientGone) => return Err(NoAnswer::ClientGone),
         };
         Err(why.told(self.member(), local.slot))
+    }
+
+    /// An idle connection. What can't be sent again is not trusted to one that may just be closing,
+    /// and neither is a second try. A short body of a method that may not be repeated goes over one
+    /// that was in use a moment ago: to dial for each costs too much where there are many, and over
+    /// one that has been idle for longer its backend's close may cross it, which is a 502 (nginx and
+    /// Envoy bear that; HAProxy's `http-reuse safe` dials for the first request of each client).
+    fn at_hand(&self, announced: Option<Announcement>) -> Option<Upstream> {
+        let (pool, index, local) = (self.pool, self.index, self.exchange.local);
+        if self.content == Content::Streamed || self.record.attempts > 1 {
+            return None;
+        }
+        let idempotent = self.exchange.request.method.is_idempotent();
+        match idempotent || self.content == Content::InHand(0) {
+            true => reach::idle(pool, index, announced, local),
+            false => reach::just_used(pool, index, announced, local),
+        }
     }
 
     /// The request as it goes to the backend.
@@ -278,7 +295,15 @@ impl<'a> Attempt<'_, 'a> {
         self.record.status = Some(status);
         backend.metrics().responded(self.exchange.local.slot, status, first_byte);
         self.pool.first_byte(first_byte);
-        self.judge(self.index, status, self.record.connect.unwrap_or_default() + first_byte);
+        let took = self.record.connect.unwrap_or_default() + first_byte;
+        match status {
+            // What follows is no answer, or no better than its head.
+            101 | 500.. => self.judge(self.index, status, took),
+            _ => {
+                self.pool.began(self.index, took);
+                self.begun = true;
+            }
+        }
     }
 
     /// Whether an answer, which began so long after it was asked for, speaks for its backend.
@@ -328,6 +353,9 @@ impl<'a> Attempt<'_, 'a> {
         if let Err(cut) = relayed {
             return Ok(self.cut_off(cut, framing));
         }
+        if self.begun {
+            self.pool.ended(self.index);
+        }
         if let Upstream::H1(upstream) = upstream
             && rules.keep_alive
             && upload.is_done()
@@ -346,9 +374,12 @@ impl<'a> Attempt<'_, 'a> {
         match cut {
             // Nor is a backend to blame that sends for too long: a client who reads slowly could
             // turn it down.
+            Cut::ClientGone | Cut::ClientStalled | Cut::TookTooLong if self.begun => {
+                self.pool.left(self.index);
+            }
             Cut::ClientGone | Cut::ClientStalled | Cut::TookTooLong => {}
             Cut::UpstreamTruncated | Cut::UpstreamStalled | Cut::Malformed => {
-                self.pool.failed(self.index);
+                self.pool.cut_off(self.index);
             }
         }
         let by_close = framing == Framing::UntilClose;

@@ -51,6 +51,7 @@ pub async fn forward<'a>(
             }
         };
         let pool = course.pool;
+        pool.count_pick(sticky::picked_by(pool, course.seen.as_ref(), index), &course.ask());
         course.tried.push(index);
         record.attempts += 1;
         let tls = exchange.sender.tls;
@@ -69,6 +70,7 @@ pub async fn forward<'a>(
             content,
             rest: Rest::All,
             bounds: &bounds,
+            begun: false,
             cookie,
         };
         let none = match attempt.run().await {
@@ -79,7 +81,7 @@ pub async fn forward<'a>(
             Err(none) => none,
         };
         let (index, asked, hedged) = (attempt.index, attempt.asked, attempt.hedged);
-        let rest = attempt.rest;
+        let (rest, begun) = (attempt.rest, attempt.begun);
         drop(attempt);
         course.tried.extend(hedged);
         match none {
@@ -92,8 +94,10 @@ pub async fn forward<'a>(
             }
             NoAnswer::Refused(refusal) => return refuse_last(exchange, record, refusal).await,
             NoAnswer::Upstream { refusal, reached } => {
-                if !reached.is_of_connection() {
-                    pool.failed(index);
+                match begun {
+                    _ if reached.is_of_connection() => {}
+                    true => pool.cut_off(index),
+                    false => pool.failed(index),
                 }
                 let failed = failed_try(exchange.request, content, rest, reached);
                 if !pool.may_try_again(failed, &course.tried, exchange.local.slot) {

@@ -9,13 +9,14 @@
 //! worker lends, `record` what is told when a request is over. `h1/` and `h2/` are the two versions
 //! on the wire; `downstream` and `upstream` are either at either end, `passage` and `exchange` what
 //! goes between them; `upgrade` says who goes on with another protocol, and `tunnel` is the story of
-//! that.
+//! that; `mirror` says of which requests copies are made, and `copy` is the story of one.
 
 pub mod answers;
 pub mod attempt;
 pub mod conditions;
 pub mod connection;
 pub mod content;
+mod copy;
 mod digits;
 pub mod door;
 pub mod downstream;

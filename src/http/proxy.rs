@@ -19,6 +19,7 @@ use crate::{
         refusal::{self, Refusal},
         reply::{error, give, refuse_last},
         route::{self, Ambiguous, Route, Rules},
+        sticky,
         target::{self, Target},
         tunnel::Tunnel,
         upgrade,
@@ -184,9 +185,10 @@ async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Nex
         }
         route::Target::Pool(index) => *index,
         route::Target::Split(split) => {
-            let available =
-                |index: usize| !exchange.serving.pools[index].pool.candidates.is_empty();
-            split.choose(available, |total| fastrand::u64(..total))
+            let (pools, fields) = (&exchange.serving.pools, &exchange.request.fields);
+            let available = |index: usize| !pools[index].pool.candidates.is_empty();
+            let keeps_client = |index: usize| sticky::seen(&pools[index], fields).is_some();
+            split.choose(available, keeps_client, |total| fastrand::u64(..total))
         }
     };
     let pool = &exchange.serving.pools[index];

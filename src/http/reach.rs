@@ -10,6 +10,7 @@ use crate::{
     },
     net::{
         proxy_protocol::Announcement,
+        stream::Stream,
         tls::{Alpn, Cause},
     },
     pool::{
@@ -31,8 +32,26 @@ pub fn idle(
         return None;
     }
     let stream = pool.idle(index).take(Instant::now(), announced)?;
+    Some(reused(stream, pool, index, local))
+}
+
+/// The same, of one that was in use a moment ago.
+pub fn just_used(
+    pool: &LocalPool,
+    index: usize,
+    announced: Option<Announcement>,
+    local: &Local,
+) -> Option<Upstream> {
+    if pool.pool.config.protocol != Protocol::Http1 {
+        return None;
+    }
+    let stream = pool.idle(index).take_just_used(Instant::now(), announced)?;
+    Some(reused(stream, pool, index, local))
+}
+
+fn reused(stream: Stream, pool: &LocalPool, index: usize, local: &Local) -> Upstream {
     pool.member(index).backend.metrics().connection_reused(local.slot);
-    Some(Upstream::H1(h1::upstream::Upstream::new(stream, true, &local.buffers)))
+    Upstream::H1(h1::upstream::Upstream::new(stream, true, &local.buffers))
 }
 
 /// A new connection; in HTTP/2, where nothing is announced, room on one that is open, or on

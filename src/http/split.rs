@@ -22,14 +22,20 @@ impl Split {
         Split { shares }
     }
 
-    /// One of the pools that have a backend in use, by weight; of all, where none has: then the
-    /// request fails as it would with that pool alone. `random` gives a number below the one it is
-    /// given.
+    /// The pool that keeps the client, while it has a backend in use; else one of those that have,
+    /// by weight; of all, where none has: then the request fails as it would with that pool alone.
+    /// `random` gives a number below the one it is given.
     pub fn choose(
         &self,
         available: impl Fn(usize) -> bool,
+        keeps_client: impl Fn(usize) -> bool,
         random: impl FnOnce(u64) -> u64,
     ) -> usize {
+        let pools = self.shares.iter().map(|share| share.pool);
+        let keeping = pools.filter(|&pool| available(pool)).find(|&pool| keeps_client(pool));
+        if let Some(pool) = keeping {
+            return pool;
+        }
         let total = self.total(&available);
         if total == 0 {
             return self.take(random(self.total(&|_| true)), &|_| true);
@@ -72,7 +78,7 @@ mod tests {
                 assert_eq!(below, total);
                 number
             };
-            counts[split.choose(available, random)] += 1;
+            counts[split.choose(available, |_| false, random)] += 1;
         }
         counts
     }
@@ -88,5 +94,19 @@ mod tests {
         assert_eq!(chosen(&[(95, 0), (5, 1)], &[0]), [95, 0, 0]);
         assert_eq!(chosen(&[(95, 0), (5, 1)], &[1]), [0, 5, 0]);
         assert_eq!(chosen(&[(95, 0), (5, 1)], &[]), [95, 5, 0], "all fail alike");
+    }
+
+    #[test]
+    fn who_is_kept_by_a_pool_stays_while_it_has_a_backend_and_a_share() {
+        let split = Split::new([(95, 0), (5, 1), (0, 2)].into_iter());
+        let check = |kept: &[usize], up: &[usize], expected| {
+            let chosen =
+                split.choose(|pool| up.contains(&pool), |pool| kept.contains(&pool), |_| 0);
+            assert_eq!(chosen, expected, "{kept:?}");
+        };
+        check(&[1], &[0, 1, 2], 1);
+        check(&[0, 1], &[0, 1, 2], 0);
+        check(&[1], &[0, 2], 0);
+        check(&[2], &[0, 1, 2], 0);
     }
 }

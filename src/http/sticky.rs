@@ -10,12 +10,17 @@ use crate::{
     },
 };
 
+/// Cookies of one name that are looked at: browsers send several where they were set for several
+/// paths or hosts. Each costs a hash with every key, and a head has room for hundreds.
+const MOST_READ: usize = 4;
+
 /// What the client's cookie says: of several, the first that we have signed.
 pub fn seen(pool: &LocalPool, fields: &Fields) -> Option<Seen> {
     let (settings, sticky) = sticky_of(pool)?;
     let name = settings.cookie.as_bytes();
-    let mut named = cookies::all(fields).filter(|(key, _)| *key == name);
-    named.find_map(|(_, value)| sticky.read(value))
+    let named = cookies::all(fields).filter(|(key, _)| *key == name);
+    let mut read = named.take(MOST_READ);
+    read.find_map(|(_, value)| sticky.read(value))
 }
 
 /// The value of Set-Cookie for a client that the member at `index` is to answer; `None` where its
@@ -34,16 +39,21 @@ pub fn cookie_to_set(
         false => None,
     };
     let stays = seen.is_some_and(|seen| seen.index == Some(index));
-    pool.count_pick(match seen {
-        Some(_) if stays => PickedBy::Cookie,
-        Some(_) => PickedBy::Moved,
-        None => PickedBy::NoCookie,
-    });
     let says_so = seen.is_some_and(|seen| seen.current) && release == known;
     if stays && says_so {
         return None;
     }
     Some(set_cookie(settings, &sticky.write(member, release), tls))
+}
+
+/// What led a request to the member at `index`; `None`: it is kept nowhere.
+pub fn picked_by(pool: &LocalPool, seen: Option<&Seen>, index: usize) -> Option<PickedBy> {
+    sticky_of(pool)?;
+    Some(match seen {
+        Some(seen) if seen.index == Some(index) => PickedBy::Cookie,
+        Some(_) => PickedBy::Moved,
+        None => PickedBy::NoCookie,
+    })
 }
 
 fn sticky_of(pool: &LocalPool) -> Option<(&config::Sticky, &Sticky)> {

@@ -3,7 +3,7 @@
 //!
 //! It is read strictly: what another reader could take for another name has none.
 
-/// So long a ClientHello may be, its records' heads included. The longest of browsers, with a
+/// So long a ClientHello may be, without the heads of its records. The longest of browsers, with a
 /// post-quantum key, take 2 KiB.
 pub const MAX_HELLO: usize = 16 * 1024;
 

@@ -1,16 +1,12 @@
 //! What a worker lends to every connection on it. Never shared between workers.
 
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
 use crate::{
     net::buffer::Buffers,
     observe::{
         access_log::{Entry, LogBuffer},
-        metrics::{Metrics, RouteMetrics},
+        metrics::{Metrics, RouteMetrics, UNROUTED},
     },
 };
 
@@ -22,13 +18,10 @@ pub struct Local {
     pub metrics: Arc<Metrics>,
     /// Requests that were refused before a route was found.
     pub unrouted: Arc<RouteMetrics>,
-    /// Copies of requests that are under way.
-    pub mirrored: Rc<Cell<usize>>,
+    /// Copies of requests that are under way, by the name of their route; none has no entry.
+    pub mirrored: Rc<RefCell<HashMap<Arc<str>, usize>>>,
     log: RefCell<Option<LogBuffer>>,
 }
-
-/// The route label of requests that came to no route.
-const UNROUTED: &str = "none";
 
 impl Local {
     pub fn new(slot: usize, metrics: Arc<Metrics>) -> Local {

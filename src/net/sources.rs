@@ -47,12 +47,6 @@ impl Sources {
         shard.insert(source, open + 1);
         Some(Guard { source, inner: self.inner.clone() })
     }
-
-    /// Connections open now from the source of `ip`.
-    pub fn open(&self, ip: IpAddr) -> usize {
-        let source = source_of(ip);
-        self.inner.shard(source).get(&source).copied().unwrap_or(0)
-    }
 }
 
 impl Default for Sources {
@@ -108,6 +102,14 @@ fn give_memory_back(shard: &mut HashMap<IpAddr, usize>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Sources {
+        /// Connections open now from the source of `ip`.
+        fn open(&self, ip: IpAddr) -> usize {
+            let source = source_of(ip);
+            self.inner.shard(source).get(&source).copied().unwrap_or(0)
+        }
+    }
 
     fn ip(text: &str) -> IpAddr {
         text.parse().expect("an address")

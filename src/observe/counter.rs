@@ -65,55 +65,6 @@ impl<T> Slots<T> {
     }
 }
 
-/// A count that stands alone.
-#[derive(Debug)]
-pub struct Counter(Slots<Tally>);
-
-impl Counter {
-    pub fn new(slots: usize) -> Self {
-        Counter(Slots::new(slots))
-    }
-
-    /// To be called by the thread that owns `slot`.
-    #[inline]
-    pub fn add(&self, slot: usize, n: u64) {
-        self.0.slot(slot).add(n);
-    }
-
-    pub fn sum(&self) -> u64 {
-        self.0.sum(|tally| tally)
-    }
-}
-
-/// Durations that stand alone.
-#[derive(Debug)]
-pub struct Histogram(Slots<Durations>);
-
-impl Histogram {
-    pub fn new(slots: usize) -> Self {
-        Histogram(Slots::new(slots))
-    }
-
-    /// To be called by the thread that owns `slot`.
-    #[inline]
-    pub fn observe(&self, slot: usize, duration: Duration) {
-        self.0.slot(slot).observe(duration);
-    }
-
-    pub fn totals(&self) -> DurationTotals {
-        self.0.durations(|durations| durations)
-    }
-
-    pub fn sum_seconds(&self) -> f64 {
-        self.totals().sum_seconds()
-    }
-
-    /// For each bound of [`BOUNDS_SECONDS`] how many took at most so long, then how many in all.
-    pub fn cumulative_counts(&self) -> [u64; BUCKETS] {
-        self.totals().cumulative_counts()
-    }
-}
-
 /// The upper bounds of the buckets of every histogram here, in seconds; one more bucket takes the
 /// rest. Fifteen and one fill two cache lines.
 pub const BOUNDS_SECONDS: [f64; BUCKETS - 1] =
@@ -199,12 +150,11 @@ mod tests {
 
     #[test]
     fn a_counter_sums_its_slots() {
-        let counter = Counter::new(3);
-        counter.add(0, 1);
-        counter.add(1, 2);
-        counter.add(2, 40);
-        counter.add(2, 100);
-        assert_eq!(counter.sum(), 143);
+        let counter: Slots<Tally> = Slots::new(3);
+        for (slot, count) in [(0, 1), (1, 2), (2, 40), (2, 100)] {
+            counter.slot(slot).add(count);
+        }
+        assert_eq!(counter.sum(|tally| tally), 143);
     }
 
     #[test]
@@ -234,19 +184,21 @@ mod tests {
 
     #[test]
     fn a_histogram_counts_upwards() {
-        let histogram = Histogram::new(2);
-        histogram.observe(0, Duration::from_micros(400));
-        histogram.observe(1, Duration::from_millis(7));
-        histogram.observe(1, Duration::from_secs(90));
-        let counts = histogram.cumulative_counts();
+        let histogram: Slots<Durations> = Slots::new(2);
+        histogram.slot(0).observe(Duration::from_micros(400));
+        histogram.slot(1).observe(Duration::from_millis(7));
+        histogram.slot(1).observe(Duration::from_secs(90));
+        let totals = histogram.durations(|durations| durations);
+        let counts = totals.cumulative_counts();
         assert_eq!(counts, [1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3]);
-        assert!((histogram.sum_seconds() - 90.0074).abs() < 1e-9);
+        assert!((totals.sum_seconds() - 90.0074).abs() < 1e-9);
     }
 
     #[test]
     fn an_absurd_duration_is_counted() {
-        let histogram = Histogram::new(1);
-        histogram.observe(0, Duration::MAX);
-        assert_eq!(histogram.cumulative_counts()[BUCKETS - 1], 1);
+        let histogram: Slots<Durations> = Slots::new(1);
+        histogram.slot(0).observe(Duration::MAX);
+        let totals = histogram.durations(|durations| durations);
+        assert_eq!(totals.cumulative_counts()[BUCKETS - 1], 1);
     }
 }

@@ -56,7 +56,11 @@ pub struct Backend {
     in_flight: AtomicUsize,
     /// Requests that wait for a place here, among others.
     awaited: AtomicUsize,
+    /// In a row, before or in place of an answer: the head of one ends the row.
     failures: AtomicU32,
+    /// Answers in a row that broke off: a whole one ends the row. Counted apart, or the head of each
+    /// would forgive what became of the one before.
+    cuts: AtomicU32,
     bell: Arc<Bell>,
     /// When the log was last told of a connection that failed.
     complained: Mutex<Option<Instant>>,
@@ -85,6 +89,7 @@ impl Backend {
             in_flight: AtomicUsize::new(0),
             awaited: AtomicUsize::new(0),
             failures: AtomicU32::new(0),
+            cuts: AtomicU32::new(0),
             bell,
             complained: Mutex::new(None),
             metrics,
@@ -113,9 +118,9 @@ impl Backend {
         self.bell.ring();
     }
 
-    /// Failures of real requests in a row.
+    /// Failures of real requests in a row, answers that broke off among them.
     pub fn failures(&self) -> u32 {
-        self.failures.load(Ordering::Relaxed)
+        self.failures.load(Ordering::Relaxed).saturating_add(self.cuts.load(Ordering::Relaxed))
     }
 
     /// Counts one more request as under way. Whoever calls this owes a `leave`: see `InFlight`.
@@ -164,17 +169,30 @@ impl Backend {
 
     /// A request failed here. At `limit` failures in a row the control thread is told; 0 tells never.
     pub fn failed(&self, limit: u32) {
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if limit > 0 && failures >= limit {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.tell_at(limit);
+    }
+
+    /// An answer that began well broke off. The same is told.
+    pub fn cut_off(&self, limit: u32) {
+        self.cuts.fetch_add(1, Ordering::Relaxed);
+        self.tell_at(limit);
+    }
+
+    fn tell_at(&self, limit: u32) {
+        if limit > 0 && self.failures() >= limit {
             self.bell.ring();
         }
     }
 
-    /// A request went well. Written only when there is something to clear: the line is shared.
+    /// An answer began well.
     pub fn succeeded(&self) {
-        if self.failures.load(Ordering::Relaxed) != 0 {
-            self.failures.store(0, Ordering::Relaxed);
-        }
+        clear(&self.failures);
+    }
+
+    /// An answer has come whole.
+    pub fn ended_well(&self) {
+        clear(&self.cuts);
     }
 
     /// Whether the log may be told now of a connection that failed, by whichever worker is first.
@@ -187,9 +205,18 @@ impl Backend {
         due
     }
 
-    /// The control thread sets the count when it has acted on it.
+    /// The control thread sets the count when it has acted on it. Nothing less than a whole answer
+    /// ends that row.
     pub fn set_failures(&self, failures: u32) {
-        self.failures.store(failures, Ordering::Relaxed);
+        self.failures.store(0, Ordering::Relaxed);
+        self.cuts.store(failures, Ordering::Relaxed);
+    }
+}
+
+/// Written only when there is something to clear: the line is shared.
+fn clear(count: &AtomicU32) {
+    if count.load(Ordering::Relaxed) != 0 {
+        count.store(0, Ordering::Relaxed);
     }
 }
 
@@ -237,5 +264,21 @@ mod tests {
         backend.failed(2);
         backend.bell.rung().await;
         assert_eq!(backend.failures(), 2);
+    }
+
+    #[tokio::test]
+    async fn the_head_of_an_answer_forgives_no_answer_that_broke_off() {
+        let backend = backend();
+        for _ in 0..2 {
+            backend.succeeded();
+            backend.cut_off(2);
+        }
+        backend.bell.rung().await;
+        backend.succeeded();
+        backend.ended_well();
+        assert_eq!(backend.failures(), 0);
+        backend.set_failures(2);
+        backend.succeeded();
+        assert_eq!(backend.failures(), 2, "who is tried again has to answer whole");
     }
 }

@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -84,12 +84,26 @@ impl Breaker {
         }
     }
 
-    /// The same breaker under new settings.
+    /// The same breaker under new settings: who is out of use is so for no longer than they say
+    /// from now on, and as many trials decide as they say.
     pub fn settle(&mut self, settings: config::Breaker, now: Instant) {
         let before = std::mem::replace(&mut self.settings, settings);
-        if before.window != settings.window && self.is_closed() {
-            self.position = closed(settings, now);
+        let open = self.open_for(self.opened_in_a_row.saturating_sub(1));
+        match &mut self.position {
+            Position::Closed(_) if before.window == settings.window => {}
+            Position::Closed(_) => self.position = closed(settings, now),
+            Position::Open { until } => *until = (*until).min(now + open),
+            Position::HalfOpen(trials) => trials.take_on(settings.trials),
         }
+    }
+
+    /// Tries an open one before its time, as an operator wants it; whether it was open.
+    pub fn try_now(&mut self) -> bool {
+        let open = self.position.is_open();
+        if open {
+            self.half_open();
+        }
+        open
     }
 
     pub fn position(&self) -> &Position {
@@ -121,8 +135,7 @@ impl Breaker {
             Position::Open { until } => {
                 let over = *until <= now || !self.can_be_spared(others);
                 over.then(|| {
-                    let trials = Trials::new(self.settings.trials);
-                    self.position = Position::HalfOpen(Arc::new(trials));
+                    self.half_open();
                     Turn::HalfOpened
                 })
             }
@@ -180,13 +193,22 @@ impl Breaker {
     }
 
     fn open(&mut self, now: Instant) -> Duration {
-        let doubled = 1 << self.opened_in_a_row.min(20);
-        let open = self.settings.open.saturating_mul(doubled).min(self.settings.longest);
+        let open = self.open_for(self.opened_in_a_row);
         self.position = Position::Open { until: now + open };
         self.opened_in_a_row += 1;
         self.last_open = open;
         self.openings += 1;
         open
+    }
+
+    /// How long it is open after so many openings in a row.
+    fn open_for(&self, before: u32) -> Duration {
+        let doubled = 1 << before.min(20);
+        self.settings.open.saturating_mul(doubled).min(self.settings.longest)
+    }
+
+    fn half_open(&mut self) {
+        self.position = Position::HalfOpen(Arc::new(Trials::new(self.settings.trials)));
     }
 
     /// Whether the pool may do without it: of all its backends at most the share `max_open` is out,
@@ -261,7 +283,8 @@ impl PartialEq for Position {
 /// once, over all workers, than have to pass. One that passed counts as under way until it ends,
 /// which for a tunnel may be long after.
 pub struct Trials {
-    most: u32,
+    /// A reload may change it.
+    most: AtomicU32,
     /// 32 bits of those that passed, 32 of those under way.
     tried: AtomicU64,
     failed: AtomicBool,
@@ -271,7 +294,13 @@ const ONE_PASSED: u64 = 1 << 32;
 
 impl Trials {
     pub(super) fn new(most: u32) -> Trials {
+        let most = AtomicU32::new(most);
         Trials { most, tried: AtomicU64::new(0), failed: AtomicBool::new(false) }
+    }
+
+    /// As many decide from now on; what has passed counts.
+    fn take_on(&self, most: u32) {
+        self.most.store(most, Ordering::SeqCst);
     }
 
     /// Whether no more may be tried now.
@@ -290,7 +319,7 @@ impl Trials {
 
     fn next(&self, tried: u64) -> Option<u64> {
         let (passed, under_way) = (tried >> 32, tried & (ONE_PASSED - 1));
-        let most = u64::from(self.most);
+        let most = u64::from(self.most.load(Ordering::SeqCst));
         (!self.failed() && passed < most && under_way < most).then_some(tried + 1)
     }
 
@@ -306,8 +335,10 @@ impl Trials {
         match outcome {
             Outcome::Failed => !self.failed.swap(true, Ordering::SeqCst),
             Outcome::Passed => {
-                let before = self.tried.fetch_add(ONE_PASSED, Ordering::SeqCst);
-                before >> 32 == u64::from(self.most) - 1
+                // Counted before it is looked how many are to pass, as who changes that looks at the
+                // count afterwards: one of the two sees that it is enough.
+                let passed = (self.tried.fetch_add(ONE_PASSED, Ordering::SeqCst) >> 32) + 1;
+                passed >= u64::from(self.most.load(Ordering::SeqCst))
             }
         }
     }
@@ -501,5 +532,65 @@ mod tests {
         life.breaker
             .settle(config::Breaker { window: Duration::from_secs(60), ..SETTINGS }, life.now());
         assert!(life.breaker.position().is_open());
+    }
+
+    #[test]
+    fn shorter_times_hold_for_one_that_is_open() {
+        let mut life = Life::new();
+        life.count("----");
+        assert_eq!(life.look(FOUR), opened(4, 4, 10));
+        life.seconds = 1;
+        let settle = |life: &mut Life, open, longest| {
+            let [open, longest] = [open, longest].map(Duration::from_secs);
+            life.breaker.settle(config::Breaker { open, longest, ..SETTINGS }, life.now());
+            life.breaker.next_look().unwrap() - life.start
+        };
+        assert_eq!(settle(&mut life, 20, 30), Duration::from_secs(10), "longer ones hold later");
+        assert_eq!(settle(&mut life, 3, 30), Duration::from_secs(4));
+        life.seconds = 4;
+        assert_eq!(life.look(FOUR), Some(Turn::HalfOpened));
+        assert!(life.trial() && life.count("-"));
+        assert_eq!(life.look(FOUR), opened_again(6));
+        assert_eq!(settle(&mut life, 1, 30), Duration::from_secs(6), "twice, as in its row");
+        assert_eq!(settle(&mut life, 1, 1), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn as_many_trials_decide_as_a_reload_says() {
+        let half_open = || {
+            let mut life = Life::new();
+            life.count("----");
+            life.look(FOUR);
+            life.seconds = 10;
+            assert_eq!(life.look(FOUR), Some(Turn::HalfOpened));
+            life
+        };
+        let settle = |life: &mut Life, trials| {
+            life.breaker.settle(config::Breaker { trials, ..SETTINGS }, life.now());
+        };
+        let mut more = half_open();
+        settle(&mut more, 4);
+        for _ in 0..4 {
+            assert_eq!(more.look(FOUR), None);
+            assert!(more.trial(), "or it would stay half-open for ever");
+            more.count("+");
+        }
+        assert_eq!(more.look(FOUR), Some(Turn::Closed));
+        let mut fewer = half_open();
+        assert!(fewer.trial() && !fewer.count("+"));
+        settle(&mut fewer, 1);
+        assert_eq!(fewer.look(FOUR), Some(Turn::Closed));
+    }
+
+    #[test]
+    fn an_operator_has_it_tried_before_its_time() {
+        let mut life = Life::new();
+        assert!(!life.breaker.try_now(), "there is nothing to try");
+        life.count("----");
+        life.look(FOUR);
+        assert!(life.breaker.try_now() && life.trial());
+        assert!(!life.breaker.try_now(), "it is tried already");
+        assert!(life.count("-"));
+        assert_eq!(life.look(FOUR), opened_again(20));
     }
 }

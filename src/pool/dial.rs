@@ -70,7 +70,7 @@ pub async fn dial(how: &Dial<'_>) -> Result<Stream, DialError> {
 }
 
 async fn shake_hands(how: &Dial<'_>, tls: &ClientTls, tcp: TcpStream) -> Result<Stream, DialError> {
-    let connected = tls.connect(tcp, how.backend.address(), how.name, how.alpn).await;
+    let connected = tls.connect(tcp, how.address, how.name, how.alpn).await;
     let connected = connected.and_then(|stream| speaking(how.alpn, stream));
     let ended = match &connected {
         Ok(stream) if stream.is_resumed() => BackendHandshake::Resumed,

@@ -19,6 +19,7 @@ pub struct IdleConnections {
 
 struct Idle {
     stream: Stream,
+    since: Instant,
     until: Instant,
     /// Boxed: few pools have it, and every connection would carry its memory.
     announced: Option<Box<Announcement>>,
@@ -27,6 +28,10 @@ struct Idle {
 /// A connection is given up so long before the backend would: a request that crosses its close on
 /// the wire is lost.
 const MARGIN: Duration = Duration::from_secs(1);
+
+/// So soon after a request hardly a server closes: gunicorn does after two seconds, Apache and Node.js
+/// after five.
+const JUST_USED: Duration = Duration::from_secs(1);
 
 impl IdleConnections {
     /// From now on, at the most `max` are kept, and none longer than `limit`.
@@ -46,6 +51,13 @@ impl IdleConnections {
             }
         }
         None
+    }
+
+    /// The same, of one that is hardly being closed just now. Under load there always is one, since
+    /// the last one put in is looked at first.
+    pub fn take_just_used(&self, now: Instant, announced: Option<Announcement>) -> Option<Stream> {
+        let used = self.list.borrow().iter().rfind(|idle| idle.announced() == announced)?.since;
+        (now.saturating_duration_since(used) < JUST_USED).then(|| self.take(now, announced))?
     }
 
     /// Keeps a connection on which an exchange has ended and nothing is left unread. `hint` is how
@@ -70,7 +82,12 @@ impl IdleConnections {
             // Of a client that may have left long ago, and is of use to no other.
             list.remove(0);
         }
-        list.push(Idle { stream, until: now + keep, announced: announced.map(Box::new) });
+        list.push(Idle {
+            stream,
+            since: now,
+            until: now + keep,
+            announced: announced.map(Box::new),
+        });
     }
 
     pub fn len(&self) -> usize {
@@ -101,5 +118,40 @@ impl Idle {
     /// In time, and with nothing to read: neither an end nor bytes that no one asked for.
     fn is_fit(&mut self, now: Instant) -> bool {
         now < self.until && self.stream.is_quiet()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// So many that are kept, put in a second apart, and their other ends.
+    async fn kept(count: u32, first: Instant) -> (IdleConnections, Vec<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let connections = IdleConnections::default();
+        connections.keep(8, Duration::from_secs(60));
+        let mut ends = Vec::new();
+        for number in 0..count {
+            let ours = TcpStream::connect(listener.local_addr().expect("it listens")).await;
+            ends.push(listener.accept().await.expect("it was connected to").0);
+            let since = first + Duration::from_secs(number.into());
+            connections.put(Stream::Plain(ours.expect("it listens")), since, None, None);
+        }
+        (connections, ends)
+    }
+
+    #[tokio::test]
+    async fn what_can_not_go_again_is_not_trusted_to_one_that_has_been_idle() {
+        let first = Instant::now();
+        let (connections, _ends) = kept(2, first).await;
+        let at = |milliseconds| first + Duration::from_millis(milliseconds);
+        let port = |stream: Stream| stream.tcp().local_addr().expect("it is open").port();
+        assert!(connections.take_just_used(at(2_000), None).is_none());
+        assert_eq!(connections.len(), 2, "others may have them");
+        let last = connections.take_just_used(at(1_999), None).map(port);
+        assert!(last.is_some() && connections.take_just_used(at(1_999), None).is_none());
+        assert!(connections.take(at(1_999), None).map(port) != last && connections.is_empty());
     }
 }

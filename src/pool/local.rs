@@ -15,7 +15,7 @@ use crate::{
     observe::metrics::PickedBy,
     pool::{
         backend::Key,
-        balance::{self, Ask, Memory, least_time::Estimate},
+        balance::{self, Ask, Memory, Pick, least_time::Estimate},
         hedge::FirstBytes,
         idle::IdleConnections,
         members::{Member, Pool},
@@ -169,25 +169,55 @@ impl LocalPool {
         self.multiplexed.iter().for_each(|connections| connections.retire());
     }
 
-    /// The index of the member that takes the next try.
-    pub fn pick(&self, ask: &Ask<'_>) -> Option<usize> {
+    /// The member that takes the next try, where that has a place.
+    pub fn pick(&self, ask: &Ask<'_>) -> Option<Pick> {
         let mut memory = self.memory.borrow_mut();
-        let pick = balance::pick(&self.pool, &mut memory, ask, Instant::now)?;
-        if let (Some(by), []) = (pick.by, ask.tried) {
-            self.count_pick(by);
-        }
-        Some(pick.index)
+        balance::pick(&self.pool, &mut memory, ask, Instant::now)
     }
 
-    pub fn count_pick(&self, by: PickedBy) {
-        self.pool.metrics.picked(self.slot, by);
+    /// A place was taken where a pick led: the first of a request is counted.
+    pub fn count_pick(&self, by: Option<PickedBy>, ask: &Ask<'_>) {
+        if let (Some(by), []) = (by, ask.tried) {
+            self.pool.metrics.picked(self.slot, by);
+        }
     }
 
     /// The member at `index` answered well; its answer began so long after it was asked.
     pub fn answered(&self, index: usize, took: Duration) {
-        self.member(index).backend.succeeded();
-        self.count(index, Outcome::Passed);
+        self.began(index, took);
+        self.ended(index);
+    }
+
+    /// An answer of the member at `index` began well, so long after it was asked. What came of it is
+    /// told when it has ended: by `ended`, `left` or `cut_off`. A trial has passed: the rest of it may
+    /// be a stream of days.
+    pub fn began(&self, index: usize, took: Duration) {
+        let member = self.member(index);
+        member.backend.succeeded();
+        if member.trials().is_some() {
+            self.count(index, Outcome::Passed);
+        }
         self.take_in_time(index, |held, now| held.answered(took, now));
+    }
+
+    /// That answer came whole.
+    pub fn ended(&self, index: usize) {
+        self.member(index).backend.ended_well();
+        self.left(index);
+    }
+
+    /// The client left within that answer, which speaks no more for the backend than its head did.
+    pub fn left(&self, index: usize) {
+        if self.member(index).trials().is_none() {
+            self.count(index, Outcome::Passed);
+        }
+    }
+
+    /// That answer broke off, by the backend's fault.
+    pub fn cut_off(&self, index: usize) {
+        self.member(index).backend.cut_off(self.pool.config.passive.fall);
+        self.count(index, Outcome::Failed);
+        self.take_in_time(index, Estimate::failed);
     }
 
     /// A request failed at the member at `index`, by its fault.

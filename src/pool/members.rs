@@ -63,17 +63,30 @@ pub struct Member {
     pub max_requests: Option<usize>,
     pub verdict: Verdict,
     /// It is down only because its first probe has not come back.
-    pub awaited: bool,
+    pub unjudged: bool,
     /// How its circuit breaker stands, where the pool has one.
     pub breaker: Option<Position>,
     /// What it runs, where that is known.
     pub deployed: Option<Deployed>,
 }
 
+/// What a pool is made of, besides what stays of the one before.
+pub struct PoolParts {
+    pub config: Arc<config::Pool>,
+    pub members: Vec<Member>,
+    /// `None`: plain connections.
+    pub tls: Option<Arc<ClientTls>>,
+    /// Of its cookie, where it has one.
+    pub keys: Option<Arc<Keys>>,
+}
+
 impl Pool {
-    /// With a queue of its own, plain connections, and a traffic that keeps to nothing from before.
-    pub fn new(config: Arc<config::Pool>, members: Vec<Member>, metrics: Arc<PoolMetrics>) -> Pool {
-        let Takers { preferred, candidates, pins, heaviest } = Takers::of(&config, &members, None);
+    /// From the pool of this name in the snapshot before come the queue, so that who waits goes on
+    /// waiting, and what the traffic keeps to, where it may go on.
+    pub fn new(parts: PoolParts, before: Option<&Pool>, metrics: Arc<PoolMetrics>) -> Pool {
+        let PoolParts { config, members, tls, keys } = parts;
+        let held = before.and_then(|before| before.preferred.as_ref());
+        let Takers { preferred, candidates, pins, heaviest } = Takers::of(&config, &members, held);
         let seeds = match &config.hash {
             Some(_) => members.iter().map(seed).collect(),
             None => Vec::new(),
@@ -81,6 +94,8 @@ impl Pool {
         let ramps = members.iter().filter_map(|member| member.ramp.as_ref());
         let ramps_end = ramps.map(Ramp::ends).max();
         let limited = members.iter().any(Member::is_limited);
+        let sticky = keys.map(|keys| Sticky::new(keys, config.name.clone(), &members));
+        let queue = before.map(|before| before.queue.clone()).unwrap_or_default();
         Pool {
             config,
             members,
@@ -91,11 +106,21 @@ impl Pool {
             ramps_end,
             limited,
             seeds,
-            sticky: None,
-            tls: None,
-            queue: Arc::default(),
+            sticky,
+            tls,
+            queue,
             metrics,
         }
+    }
+
+    /// Whether these parts would make no other pool.
+    pub fn is_made_of(&self, parts: &PoolParts) -> bool {
+        let PoolParts { config, members, tls, keys } = parts;
+        Arc::ptr_eq(&self.config, config)
+            && self.speaks(tls.as_ref())
+            && self.members.len() == members.len()
+            && self.members.iter().zip(members).all(|(held, now)| held.stands_as(now))
+            && self.signs_with(keys.as_ref())
     }
 
     /// Whether its connections are made by this TLS, with these certificates, or plain as without.
@@ -107,15 +132,8 @@ impl Pool {
         }
     }
 
-    /// With the keys of its cookie, where it has one.
-    pub fn sticky_by(self, keys: Option<&Arc<Keys>>) -> Pool {
-        let name = &self.config.name;
-        let sticky = keys.map(|keys| Sticky::new(keys.clone(), name.clone(), &self.members));
-        Pool { sticky, ..self }
-    }
-
     /// Whether its cookie is signed with these keys, or it has none as without.
-    pub fn signs_with(&self, keys: Option<&Arc<Keys>>) -> bool {
+    fn signs_with(&self, keys: Option<&Arc<Keys>>) -> bool {
         match (&self.sticky, keys) {
             (Some(sticky), Some(keys)) => sticky.has_keys(keys),
             (None, None) => true,
@@ -123,29 +141,15 @@ impl Pool {
         }
     }
 
-    /// With the queue of the snapshot before, where the pool stood in it: who waits goes on waiting;
-    /// and with its preference, where that may go on.
-    pub fn succeeding(self, before: Option<&Pool>) -> Pool {
-        let Some(before) = before else {
-            return self;
-        };
-        let held = before.preferred.as_ref();
-        let takers = Takers::of(&self.config, &self.members, held);
-        let Takers { preferred, candidates, pins, heaviest } = takers;
-        Pool { preferred, candidates, pins, heaviest, queue: before.queue.clone(), ..self }
-    }
-
     /// Whether nobody is up, and the first probe of somebody may change that at any moment.
     pub fn is_undecided(&self) -> bool {
-        let hopeful = |member: &Member| member.awaited && member.weight > 0;
+        let hopeful = |member: &Member| member.unjudged && member.weight > 0;
         self.candidates.is_empty() && self.members.iter().any(hopeful)
     }
 
-    /// Who may take one more try of a request now: up, and not full.
-    pub fn available(&self, ask: &Ask<'_>) -> Vec<usize> {
-        let mut takers = self.takers(ask);
-        takers.retain(|&index| !self.members[index].full());
-        takers
+    /// Whether a member may be sent one more request now.
+    pub fn has_place(&self, index: usize) -> bool {
+        !self.limited || !self.members[index].full()
     }
 
     /// Who may take one more try of a request, with a place free or without: the one that its client
@@ -192,6 +196,16 @@ impl Pool {
 }
 
 impl Member {
+    /// The same backend, and nothing of it has changed. Settings of one pool are not all: a name's
+    /// servers may stand otherwise in one answer and the next.
+    fn stands_as(&self, now: &Member) -> bool {
+        let place = |it: &Member| (it.weight, it.ramp, it.backup, it.max_requests);
+        Arc::ptr_eq(&self.backend, &now.backend)
+            && (self.verdict, &self.breaker) == (now.verdict, &now.breaker)
+            && (&self.name, &self.deployed) == (&now.name, &now.deployed)
+            && place(self) == place(now)
+    }
+
     /// In use: its health and its breaker let it be.
     pub fn is_up(&self) -> bool {
         self.verdict == Verdict::Up && !self.breaker.as_ref().is_some_and(Position::is_open)
@@ -354,7 +368,7 @@ mod tests {
         let deployed = release.parse().ok().map(|release| Deployed { release, at: None });
         let (name, weight, max_requests, breaker) = (None, 1, None, None);
         let ramp = None;
-        let awaited = false;
+        let unjudged = false;
         Member {
             backend,
             name,
@@ -363,7 +377,7 @@ mod tests {
             backup,
             max_requests,
             verdict,
-            awaited,
+            unjudged,
             breaker,
             deployed,
         }
@@ -422,9 +436,13 @@ mod tests {
             .map(|max_requests| Member { max_requests, ..member(Verdict::Up, false, "") })
             .into();
         let metrics = crate::observe::metrics::Metrics::new(1).pool("app");
-        let pool = Pool::new(config, members, metrics);
+        let parts = PoolParts { config, members, tls: None, keys: None };
+        let pool = Pool::new(parts, None, metrics);
         pool.members.iter().for_each(|member| member.backend.enter());
-        let available = |tried| pool.available(&Ask::after(tried));
+        let available = |tried| -> Vec<usize> {
+            let takers = pool.takers(&Ask::after(tried));
+            takers.into_iter().filter(|&index| pool.has_place(index)).collect()
+        };
         assert_eq!(available(&[]), [1, 2]);
         assert_eq!(available(&[2]), [1]);
         assert!(available(&[1, 2]).is_empty(), "it waits for the one it was not tried at");
@@ -472,7 +490,8 @@ mod tests {
         );
         let config = config::parse(&text, std::path::Path::new("e.toml")).unwrap();
         let metrics = crate::observe::metrics::Metrics::new(1).pool("app");
-        Pool::new(Arc::new(config.pools[0].clone()), members, metrics)
+        let config = Arc::new(config.pools[0].clone());
+        Pool::new(PoolParts { config, members, tls: None, keys: None }, None, metrics)
     }
 
     #[test]

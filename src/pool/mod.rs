@@ -4,8 +4,9 @@
 //! - `members`: a pool as one snapshot knows it: verdicts, and who may be picked now.
 //! - `balance/`: one algorithm a file.
 //! - `dial`: the one place where a connection to a backend is made.
-//! - `hedge`: after how long a second try is worth its price; pure.
+//! - `hedge`: after how long a second try is worth its price: what a worker's answers took of late.
 //! - `idle`: the connections that wait for their next request.
+//! - `multiplexed`: the HTTP/2 connections, each of which carries many requests at once.
 //! - `health`: how probes and failures turn a verdict; pure.
 //! - `release`, `preference`, `pins`: what a backend runs, what the traffic keeps to, and a client; pure.
 //! - `retry`: when a failed try may be made again; pure.

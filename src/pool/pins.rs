@@ -119,7 +119,7 @@ mod tests {
                 backup,
                 max_requests: None,
                 verdict: if text.ends_with('!') { Verdict::Down } else { Verdict::Up },
-                awaited: false,
+                unjudged: false,
                 breaker: None,
                 ramp: None,
                 deployed: (name != "-").then_some(deployed),

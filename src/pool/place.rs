@@ -4,7 +4,7 @@ use std::{future::poll_fn, mem, pin::pin, rc::Rc, sync::Arc, task::Poll};
 
 use crate::pool::{
     backend::Backend,
-    balance::Ask,
+    balance::{Ask, Pick},
     breaker::Trials,
     local::LocalPool,
     members::Pool,
@@ -102,14 +102,16 @@ impl LocalPool {
         if self.pool.limited {
             return self.place_within_limits(ask);
         }
-        let index = self.pick(ask).ok_or_else(|| self.nobody())?;
+        let Pick { index, by } = self.pick(ask).ok_or_else(|| self.nobody())?;
+        self.count_pick(by, ask);
         Ok((index, InFlight::begin(&self.pool, index)))
     }
 
     fn place_within_limits(&self, ask: &Ask<'_>) -> Result<(usize, InFlight<'_>), NoPlace> {
-        while let Some(index) = self.pick(ask) {
+        while let Some(Pick { index, by }) = self.pick(ask) {
             let member = self.member(index);
             if member.backend.try_enter(member.most(), member.trials().map(|it| &**it)) {
+                self.count_pick(by, ask);
                 return Ok((index, InFlight::counted(&self.pool, index)));
             }
             // Another worker was faster: it is full now.

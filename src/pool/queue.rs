@@ -69,29 +69,24 @@ impl Queue {
         }
         let ticket = line.next_ticket;
         line.next_ticket += 1;
+        let wanted = backends(&wants);
         line.enter(ticket, Waiter { wants, waker: None });
-        self.hand_out(line, ticket);
+        self.hand_out(line, &wanted);
         Ok(Waiting { queue: self.clone(), ticket })
     }
 
     /// A place at this backend was given back.
-    pub(super) fn freed(&self, backend: &Backend) {
-        let mut line = self.line();
-        let mut woken = Vec::new();
-        while let Some(waker) = line.hand_on(backend) {
-            woken.push(waker);
-        }
-        self.let_go(line, woken);
+    pub(super) fn freed(&self, backend: &Arc<Backend>) {
+        self.hand_out(self.line(), std::slice::from_ref(backend));
     }
 
-    /// Hands out what is free where this one waits, first to those before it.
-    fn hand_out(&self, mut line: MutexGuard<'_, Line>, ticket: u64) {
-        let wants = line.waiting.get(&ticket).map(|waiter| waiter.wants.clone());
+    /// Hands out all that is free at these backends: to whoever is first there, which need not be
+    /// the one for whom this is asked. Who leaves its turn, or wants more than before, may have kept
+    /// others waiting beside free places.
+    fn hand_out(&self, mut line: MutexGuard<'_, Line>, backends: &[Arc<Backend>]) {
         let mut woken = Vec::new();
-        for wanted in wants.unwrap_or_default() {
-            while !line.handed.contains_key(&ticket)
-                && let Some(waker) = line.hand_on(&wanted.backend)
-            {
+        for backend in backends {
+            while let Some(waker) = line.hand_on(backend) {
                 woken.push(waker);
             }
         }
@@ -139,6 +134,10 @@ impl Line {
     }
 }
 
+fn backends(wants: &[Wanted]) -> Vec<Arc<Backend>> {
+    wants.iter().map(|wanted| wanted.backend.clone()).collect()
+}
+
 /// One request's turn. Dropping it leaves the queue, and gives back what was handed to it.
 pub struct Waiting {
     queue: Arc<Queue>,
@@ -169,8 +168,9 @@ impl Waiting {
         let Some(waiter) = line.leave(self.ticket) else {
             return false;
         };
+        let before_and_now = [backends(&waiter.wants), backends(&wants)].concat();
         line.enter(self.ticket, Waiter { wants, ..waiter });
-        self.queue.hand_out(line, self.ticket);
+        self.queue.hand_out(line, &before_and_now);
         true
     }
 }
@@ -178,9 +178,10 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let mut line = self.queue.line();
-        line.leave(self.ticket);
+        let left = line.leave(self.ticket);
         let untaken = line.handed.remove(&self.ticket);
-        self.queue.let_go(line, Vec::new());
+        let wanted = left.map(|waiter| backends(&waiter.wants)).unwrap_or_default();
+        self.queue.hand_out(line, &wanted);
         if let Some(wanted) = untaken
             && wanted.backend.leave(wanted.trials.as_deref())
         {
@@ -213,7 +214,7 @@ mod tests {
         waiting.poll_place(&mut Context::from_waker(Waker::noop()))
     }
 
-    fn leave(queue: &Queue, backend: &Backend) {
+    fn leave(queue: &Queue, backend: &Arc<Backend>) {
         if backend.leave(None) {
             queue.freed(backend);
         }
@@ -302,6 +303,47 @@ mod tests {
         }
         let placed = waiting.iter_mut().filter_map(|it| polled(it).is_ready().then_some(()));
         assert_eq!((placed.count(), a.in_flight()), (2, 3));
+    }
+
+    /// Two workers learn of a reload one after the other: whoever was held up by a turn that knew
+    /// only the old limit is let in with it.
+    #[test]
+    fn a_raised_limit_lets_in_who_learned_of_it_first() {
+        let held_up = || {
+            let (queue, a) = (Arc::<Queue>::default(), backend(1));
+            a.enter();
+            let mut first = queue.join(wants(&[&a], 1), 9).unwrap();
+            let mut second = queue.join(wants(&[&a], 1), 9).unwrap();
+            assert!(second.want(wants(&[&a], 3)));
+            assert_eq!((polled(&mut first), polled(&mut second)), (Poll::Pending, Poll::Pending));
+            (a, first, second)
+        };
+        let (a, mut first, mut second) = held_up();
+        assert!(first.want(wants(&[&a], 3)));
+        assert_eq!((polled(&mut first), polled(&mut second)), (Poll::Ready(0), Poll::Ready(0)));
+        assert_eq!(a.in_flight(), 3);
+        let (_a, first, mut second) = held_up();
+        drop(first);
+        assert_eq!(polled(&mut second), Poll::Ready(0), "who was before it has left");
+        let (_a, mut first, mut second) = held_up();
+        let b = backend(2);
+        b.enter();
+        assert!(first.want(wants(&[&b], 1)));
+        assert_eq!(polled(&mut second), Poll::Ready(0), "who was before it wants another");
+    }
+
+    #[test]
+    fn a_breaker_that_closes_lets_in_who_learned_of_it_first() {
+        let (queue, a) = (Arc::<Queue>::default(), backend(1));
+        let trials = Arc::new(Trials::new(1));
+        assert!(a.try_enter(usize::MAX, Some(&trials)));
+        let tried = || vec![Wanted { trials: Some(trials.clone()), ..wants(&[&a], 9).remove(0) }];
+        let mut first = queue.join(tried(), 9).unwrap();
+        let mut second = queue.join(tried(), 9).unwrap();
+        assert!(second.want(wants(&[&a], 9)));
+        assert_eq!(polled(&mut second), Poll::Pending);
+        assert!(first.want(wants(&[&a], 9)));
+        assert_eq!((polled(&mut first), polled(&mut second)), (Poll::Ready(0), Poll::Ready(0)));
     }
 
     /// Threads that come and go, some of which leave while they wait: never more than may, no place

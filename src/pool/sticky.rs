@@ -230,7 +230,7 @@ mod tests {
             backup: false,
             max_requests: None,
             verdict: Verdict::Up,
-            awaited: false,
+            unjudged: false,
             breaker: None,
             deployed: release,
         }

@@ -305,6 +305,28 @@ fn sessions_are_resumed_with_each_backend_by_itself() {
     }
 }
 
+/// Both ports hold the same keys, so that either would take a session of the other.
+#[test]
+fn a_probe_at_another_port_has_sessions_of_its_own() {
+    let authority = Authority::new();
+    let tls = server_config(&authority.issue(&["127.0.0.1"]), None, TlsVersions::All);
+    let kinds = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let probed = Origin::tls(tls.clone(), echo);
+    let seen = kinds.clone();
+    let serving = Origin::tls(tls, move |peer| {
+        while peer.request().is_some() {
+            seen.lock().unwrap().push(peer.session().handshake_kind());
+            peer.answer(200, "over TLS");
+        }
+    });
+    let port = probed.address().port();
+    let health = format!("health = {{ port = {port} }}\ntls = {{ ca = \"$dir/ca.pem\" }}");
+    let daemon = daemon(&authority, &serving, &health);
+    assert!(probed.requests() > 0, "it is ready when it has been probed");
+    assert_eq!(get(daemon.address("web"), "/").text(), "over TLS");
+    assert_eq!(*kinds.lock().unwrap(), [Some(HandshakeKind::Full)]);
+}
+
 #[test]
 fn records_without_data_leave_an_idle_connection_fit() {
     let authority = Authority::new();

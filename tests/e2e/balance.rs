@@ -305,8 +305,8 @@ fn a_client_has_a_backend_behind_a_proxy_too() {
     assert_eq!(places(&daemon, ask), first);
 }
 
-#[test]
-fn a_key_that_everybody_wants_overflows_within_its_bound() {
+/// Three that answer when they are let go.
+fn held_back() -> ([Origin; 3], Arc<AtomicBool>) {
     let release = Arc::new(AtomicBool::new(false));
     let origins = ["a", "b", "c"].map(|body| {
         let gate = Arc::clone(&release);
@@ -317,16 +317,36 @@ fn a_key_that_everybody_wants_overflows_within_its_bound() {
             }
         })
     });
+    (origins, release)
+}
+
+/// One more request of the same key, which is under way as the `number`th.
+fn ask_one(daemon: &Daemon, origins: &[Origin; 3], number: usize) -> Client {
+    let mut client = Client::connect(daemon.address("web"));
+    client.send(request("/the/one"));
+    wait_until(DEADLINE, "it to be under way", || {
+        origins.iter().map(Origin::requests).sum::<usize>() == number
+    });
+    client
+}
+
+#[test]
+fn a_key_whose_backend_is_full_overflows() {
+    let (origins, release) = held_back();
+    let daemon = hashed("{ by = \"path\" }\nmax_requests = 2", &origins);
+    let mut held: Vec<Client> = (1..=6).map(|number| ask_one(&daemon, &origins, number)).collect();
+    assert_eq!(origins.each_ref().map(Origin::requests), [2, 2, 2]);
+    assert_eq!(daemon.metric("equipoise_pool_picks_total", &[("by", "key")]), 2.0);
+    assert_eq!(daemon.metric("equipoise_pool_picks_total", &[("by", "overflow")]), 4.0);
+    release.store(true, Ordering::SeqCst);
+    assert!(held.iter_mut().all(|client| client.answer().status == 200));
+}
+
+#[test]
+fn a_key_that_everybody_wants_overflows_within_its_bound() {
+    let (origins, release) = held_back();
     let daemon = hashed("{ by = \"path\", bound = 1.25 }", &origins);
-    let mut held = Vec::new();
-    for number in 1..=24 {
-        let mut client = Client::connect(daemon.address("web"));
-        client.send(request("/the/one"));
-        held.push(client);
-        wait_until(DEADLINE, "it to be under way", || {
-            origins.iter().map(Origin::requests).sum::<usize>() == number
-        });
-    }
+    let mut held: Vec<Client> = (1..=24).map(|number| ask_one(&daemon, &origins, number)).collect();
     // A quarter more than eight.
     let most = origins.iter().map(Origin::requests).max();
     assert_eq!(most, Some(10));

@@ -167,6 +167,25 @@ fn a_5xx_counts_only_where_it_is_a_failure() {
     daemon.wait_for_log("no backend is up");
 }
 
+#[test]
+fn answers_that_break_off_are_failures_and_no_passes_besides() {
+    let cut = Origin::start(|peer| {
+        if peer.request().is_some() {
+            peer.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort");
+        }
+    });
+    let config = TWO.replace(", \"$b\"", "");
+    let config = config.replace("trials = 2", "failures = \"90%\", max_open = \"100%\"");
+    let daemon = Setup::of(&config).with("a", cut.address()).with("open", "10m").start();
+    wait_until(DEADLINE, "it to open", || {
+        let mut client = Client::connect(daemon.address("web"));
+        client.send(request("/"));
+        let _ = client.try_answer();
+        holds(&daemon, cut.address(), "open")
+    });
+    daemon.wait_for_log("breaker open: 10 of 10 requests");
+}
+
 /// The only backend, which holds each request after the first failures until it is let go.
 #[test]
 fn no_more_try_it_than_decide() {
@@ -239,6 +258,46 @@ fn a_reload_keeps_it_and_may_take_it_away() {
     daemon.reload();
     wait_until(DEADLINE, "it to be in use", || get(daemon.address("web"), "/").text() == "a");
     assert!(!daemon.metrics().has("equipoise_backend_breaker_position", &[]));
+}
+
+#[test]
+fn a_reload_may_ask_for_more_trials_while_it_is_tried() {
+    let ([a, _b], mut daemon) = two("300ms");
+    a.turn(true);
+    ask_until(&daemon, a.address(), "open");
+    a.turn(false);
+    wait_until(DEADLINE, "trials", || holds(&daemon, a.address(), "half-open"));
+    daemon.rewrite(&TWO.replace("trials = 2", "trials = 5"));
+    daemon.reload();
+    assert!(holds(&daemon, a.address(), "half-open"));
+    ask_until(&daemon, a.address(), "closed");
+    daemon.wait_for_log("breaker closed: 5 requests have passed");
+}
+
+#[test]
+fn a_reload_may_shorten_the_time_that_it_is_open() {
+    let ([a, _b], mut daemon) = two("10m");
+    a.turn(true);
+    ask_until(&daemon, a.address(), "open");
+    a.turn(false);
+    daemon.rewrite(&TWO.replace("$open", "200ms"));
+    daemon.reload();
+    ask_until(&daemon, a.address(), "closed");
+}
+
+#[test]
+fn an_operator_has_it_tried_at_once() {
+    let ([a, _b], daemon) = two("10m");
+    let backend = format!("app/{}", a.address());
+    let enable = || daemon.command(&["enable", &backend]).words();
+    assert!(enable().contains("up: it was not drained"));
+    a.turn(true);
+    ask_until(&daemon, a.address(), "open");
+    a.turn(false);
+    let words = enable();
+    assert!(words.contains("up: its breaker is half-open now"), "{words}");
+    assert!(holds(&daemon, a.address(), "half-open"));
+    ask_until(&daemon, a.address(), "closed");
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use crate::harness::{Client, DEADLINE, Daemon, Load, Origin, Setup, free_port, get, wait_until};
+use crate::harness::{
+    Client, DEADLINE, Daemon, End, Load, Origin, Setup, free_port, get, request, wait_until,
+};
 
 const UP: &str = "equipoise_backend_up";
 
@@ -399,6 +401,54 @@ fn resets_in_a_row_turn_a_backend_down() {
     let tried = bad.requests();
     assert_eq!(get(daemon.address("web"), "/").text(), "good");
     assert_eq!(bad.requests(), tried);
+}
+
+/// Asks until the backend is held down, whatever becomes of the answers.
+#[track_caller]
+fn ask_until_down(daemon: &Daemon, origin: &Origin) {
+    wait_until(DEADLINE, "it to be held down", || {
+        let mut client = Client::connect(daemon.address("web"));
+        client.send(request("/"));
+        let _ = client.try_answer();
+        !is_up(daemon, origin)
+    });
+}
+
+#[test]
+fn answers_that_break_off_in_a_row_turn_a_backend_down() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n",
+    ] {
+        let bad = Origin::start(move |peer| {
+            if peer.request().is_some() {
+                peer.write(answer);
+            }
+        });
+        let keys = "backends = [\"$bad\"]\npassive = { fall = 3, retry_after = \"10m\" }";
+        let daemon = Setup::of(&config(keys)).with("bad", bad.address()).start();
+        ask_until_down(&daemon, &bad);
+        daemon.wait_for_log("3 requests in a row failed");
+    }
+}
+
+#[test]
+fn a_whole_answer_between_those_that_break_off_starts_the_count_again() {
+    let count = AtomicUsize::new(0);
+    let moody = Origin::start(move |peer| {
+        if peer.request().is_some() {
+            let length = if count.fetch_add(1, Ordering::SeqCst) % 3 == 2 { 2 } else { 100 };
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}");
+            peer.write(format!("{head}\r\nConnection: close\r\n\r\nok"));
+        }
+    });
+    let keys = "backends = [\"$moody\"]\npassive = { fall = 3 }";
+    let daemon = Setup::of(&config(keys)).with("moody", moody.address()).start();
+    for number in 0..30 {
+        let answer = get(daemon.address("web"), "/");
+        assert_eq!(answer.end == End::Clean, number % 3 == 2, "{number}: {answer:?}");
+    }
+    assert!(is_up(&daemon, &moody));
 }
 
 #[test]

@@ -141,6 +141,34 @@ fn what_we_have_not_signed_is_replaced() {
 }
 
 #[test]
+fn a_request_that_is_tried_twice_is_counted_once() {
+    let origins = origins();
+    let health = "health = { type = \"tcp\", interval = \"100ms\", rise = 1, fall = 1 }";
+    let daemon = setup(&CONFIG.replace(health, "passive = { fall = 0 }"), &origins).start();
+    origins[0].stop();
+    origins[1].stop();
+    const REQUESTS: usize = 12;
+    for _ in 0..REQUESTS {
+        assert_eq!(ask(daemon.address("web"), "").text(), "c");
+    }
+    assert!(daemon.metric("equipoise_pool_retries_total", &[]) > 0.0);
+    assert_eq!(daemon.metric("equipoise_pool_picks_total", &[]), REQUESTS as f64);
+}
+
+/// Each costs a check with every key: a client sends no more of them than browsers do.
+#[test]
+fn no_more_than_four_cookies_of_the_name_are_looked_at() {
+    let origins = origins();
+    let daemon = setup(CONFIG, &origins).start();
+    let (body, cookie) = let_in(&daemon);
+    let forged = format!("srv={}; ", "0".repeat(64));
+    let behind = |count| ask(daemon.address("web"), &format!("{}{cookie}", forged.repeat(count)));
+    let answer = behind(3);
+    assert_eq!((answer.text(), answer.field("set-cookie")), (body, None));
+    assert_eq!(behind(4).all("set-cookie").len(), 1, "it is let in anew");
+}
+
+#[test]
 fn who_was_at_a_backend_that_is_down_or_drained_is_moved_once() {
     let origins = origins();
     let daemon = setup(CONFIG, &origins).start();

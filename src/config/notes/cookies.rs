@@ -25,19 +25,18 @@ pub(super) fn notes(config: &Config) -> Vec<String> {
     notes
 }
 
-/// Where clients of one host meet both pools.
+/// Where clients of one host meet both pools. A split keeps who has the cookie of either, and so do
+/// others between the same two.
 fn meeting(config: &Config, first: &Pool, second: &Pool) -> Option<String> {
+    let leads = |route: &Route, pool: &Pool| route.action.pools().contains(&&pool.name);
     let leading = |pool: &Pool| -> Vec<&Route> {
-        let leads = |route: &&Route| route.action.pools().contains(&&pool.name);
-        config.routes.iter().filter(leads).collect()
+        config.routes.iter().filter(|route| leads(route, pool)).collect()
     };
+    let keeps = |route: &Route| leads(route, first) && leads(route, second);
     let (to_first, to_second) = (leading(first), leading(second));
-    let split = to_first.iter().find(|route| route.action.pools().contains(&&second.name));
-    if let Some(split) = split {
-        return Some(format!("route {} leads", split.name));
-    }
     let pairs = to_first.iter().flat_map(|one| to_second.iter().map(move |other| (*one, *other)));
-    let (one, other) = pairs.into_iter().find(|(one, other)| meet(config, one, other))?;
+    let mut apart = pairs.filter(|(one, other)| !(keeps(one) && keeps(other)));
+    let (one, other) = apart.find(|(one, other)| meet(config, one, other))?;
     Some(format!("routes {} and {} lead the clients of one host", one.name, other.name))
 }
 
@@ -107,9 +106,12 @@ backends = ["10.0.1.14:80"]
     }
 
     #[test]
-    fn a_split_between_pools_of_one_cookie() {
-        let split = "name = \"shop\"; split = { app = 9, canary = 1 }";
-        check(split, Some("route shop leads"));
+    fn a_split_keeps_its_clients_by_one_cookie() {
+        let split = "name = \"one\"; split = { app = 9, canary = 1 }";
+        check(split, None);
+        check(&format!("{split}\npath = \"/a\"; split = {{ app = 1, canary = 1 }}"), None);
+        let apart = Some("routes one and two lead the clients of one host");
+        check(&format!("{split}\nname = \"two\"; path = \"/a\"; pool = \"canary\""), apart);
         check("split = { app = 9, other = 1, plain = 1 }", None);
     }
 

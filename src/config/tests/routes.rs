@@ -34,6 +34,7 @@ fn conditions_that_can_not_be() {
         ("query = { a = [] }", "16:15", "an array is no value for `a`", "in quotes"),
         ("cookies = { \"a;b\" = true }", "16:13", "`a;b` can't be matched", "name of a cookie"),
         ("cookies = { a = \"b;c\" }", "16:17", "`b;c` is no value for `a`", "holds no `;`"),
+        ("name = \"none\"", "16:8", "`none` is no value for `name`", "came to no route as `none`"),
         ("cookie = { a = true }", "16:1", "unknown key `cookie`", "`cookies`?"),
     ];
     for (keys, place, message, help) in rows {

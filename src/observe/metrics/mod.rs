@@ -29,7 +29,7 @@ pub use family::{Family, encode};
 pub use listener::{Handshake, ListenerMetrics, Refusal};
 pub use name::{LookupEnd, NameMetrics};
 pub use pool::{BackendHandshake, BackendMetrics, PickedBy, PoolMetrics};
-pub use route::{Mirrored, RouteMetrics};
+pub use route::{Mirrored, RouteMetrics, UNROUTED};
 pub use tcp::{Ended, TcpMetrics};
 
 use crate::observe::{

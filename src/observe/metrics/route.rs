@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::family::Family;
 use crate::observe::counter::{Durations, Slots, Tally};
 
+/// The label of requests that came to no route: no route may be called so.
+pub const UNROUTED: &str = "none";
+
 /// The counts of one route. Each method is for the thread that owns `slot`.
 #[derive(Debug)]
 pub struct RouteMetrics {

@@ -21,27 +21,39 @@ use crate::config::{Hash, HashKey};
 pub enum Place {
     /// To its own backend.
     Own(usize),
-    /// To the next, since its own has all that the bound allows.
+    /// To the next, since its own is full, or has all that the bound allows.
     Overflow(usize),
 }
 
 /// Candidates that draw lots.
-pub struct Lots<'a, S, W> {
+pub struct Lots<'a, S, W, P> {
+    /// Those too that are full: a key's own backend is its own all the same.
     pub candidates: &'a [usize],
     /// Of each candidate, made of its address by [`hash`].
     pub seed: S,
     pub weight: W,
+    /// Whether a candidate has a place for one more request.
+    pub has_place: P,
 }
 
-impl<S: Fn(usize) -> u64, W: Fn(usize) -> u32> Lots<'_, S, W> {
-    /// The key's own backend.
+impl<S, W, P> Lots<'_, S, W, P>
+where
+    S: Fn(usize) -> u64,
+    W: Fn(usize) -> u32,
+    P: Fn(usize) -> bool,
+{
+    /// The key's own backend, or where that is full the next that has a place.
     pub fn pick(&self, key: u64) -> Option<Place> {
-        self.best(key, |_| true).map(Place::Own)
+        let own = self.best(key, |_| true)?;
+        if (self.has_place)(own) {
+            return Some(Place::Own(own));
+        }
+        self.best(key, &self.has_place).map(Place::Overflow)
     }
 
     /// The key's own backend, while it has less in flight than `bound` times its share of all that
     /// is; else the next that has (Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with
-    /// Bounded Loads", 2016).
+    /// Bounded Loads", 2016). The bound spreads, and yields where only those beyond it have a place.
     pub fn pick_bounded(
         &self,
         key: u64,
@@ -50,7 +62,7 @@ impl<S: Fn(usize) -> u64, W: Fn(usize) -> u32> Lots<'_, S, W> {
     ) -> Option<Place> {
         let own = self.best(key, |_| true)?;
         // The share is never less than one request.
-        if in_flight(own) == 0 {
+        if in_flight(own) == 0 && (self.has_place)(own) {
             return Some(Place::Own(own));
         }
         let requests: usize = self.candidates.iter().map(|&index| in_flight(index)).sum();
@@ -58,13 +70,14 @@ impl<S: Fn(usize) -> u64, W: Fn(usize) -> u32> Lots<'_, S, W> {
             self.candidates.iter().map(|&index| u64::from((self.weight)(index))).sum();
         let each = bound * (requests + 1) as f64 / weights as f64;
         let has_room = |index: usize| {
-            (in_flight(index) as f64) < (each * f64::from((self.weight)(index))).ceil()
+            let room = (each * f64::from((self.weight)(index))).ceil();
+            (in_flight(index) as f64) < room && (self.has_place)(index)
         };
         if has_room(own) {
             return Some(Place::Own(own));
         }
-        // All are full only by a race: others count meanwhile.
-        Some(self.best(key, has_room).map_or(Place::Own(own), Place::Overflow))
+        let next = self.best(key, has_room).map(Place::Overflow);
+        next.or_else(|| self.pick(key))
     }
 
     /// The logarithm of a number evenly drawn from 0 to 1, over the weight, is a lot: the chance of
@@ -139,7 +152,7 @@ mod tests {
 
     /// Where each key leads.
     fn places(candidates: &[usize], weight: impl Fn(usize) -> u32) -> Vec<usize> {
-        let lots = Lots { candidates, seed, weight };
+        let lots = Lots { candidates, seed, weight, has_place: |_| true };
         let place = |number| match lots.pick(key(number)) {
             Some(Place::Own(index)) => index,
             other => panic!("{other:?}"),
@@ -193,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_order_means_nothing_and_no_version_moves_a_key() {
-        let lots = |candidates| Lots { candidates, seed, weight: |_| 1 };
+        let lots = |candidates| Lots { candidates, seed, weight: |_| 1, has_place: |_| true };
         let place = |candidates: &'static [usize], number| lots(candidates).pick(key(number));
         for number in 0..1_000 {
             assert_eq!(place(&[0, 1, 2, 3], number), place(&[3, 1, 0, 2], number));
@@ -210,7 +223,7 @@ mod tests {
     fn a_bound_holds_whatever_the_keys_are() {
         // Every request has the same key: without a bound one backend would have them all.
         let candidates: Vec<usize> = (0..10).collect();
-        let lots = Lots { candidates: &candidates, seed, weight: |_| 1 };
+        let lots = Lots { candidates: &candidates, seed, weight: |_| 1, has_place: |_| true };
         let mut loads = vec![0; 10];
         let mut overflowed = 0;
         for number in 0..1_000 {
@@ -229,7 +242,8 @@ mod tests {
 
     #[test]
     fn a_bound_goes_by_weight_and_keeps_a_key_where_there_is_room() {
-        let lots = Lots { candidates: &[0, 1], seed, weight: |index| [1, 3][index] };
+        let weight = |index: usize| [1, 3][index];
+        let lots = Lots { candidates: &[0, 1], seed, weight, has_place: |_| true };
         let own = |number: &usize| lots.pick(key(*number)) == Some(Place::Own(0));
         let number = (0..).find(own).unwrap();
         let place = |loads: [usize; 2]| lots.pick_bounded(key(number), 1.5, |index| loads[index]);
@@ -240,8 +254,36 @@ mod tests {
     }
 
     #[test]
+    fn who_is_full_keeps_its_keys_and_its_share() {
+        let place = |full: &'static [usize], bound: Option<f64>, loads: [usize; 3]| {
+            let has_place = |index: usize| !full.contains(&index);
+            let lots = Lots { candidates: &[0, 1, 2], seed, weight: |_| 1, has_place };
+            let own = |number: &usize| lots.best(key(*number), |_| true) == Some(0);
+            let key = key((0..).find(own).unwrap());
+            match bound {
+                Some(bound) => lots.pick_bounded(key, bound, |index| loads[index]),
+                None => lots.pick(key),
+            }
+        };
+        let Some(Place::Overflow(next)) = place(&[0], None, [9, 0, 0]) else {
+            panic!("its own is full");
+        };
+        let last = 3 - next;
+        assert_eq!(place(&[1, 2], None, [0; 3]), Some(Place::Own(0)));
+        assert_eq!(place(&[0, 1, 2], None, [0; 3]), None);
+        // Of ten requests over three backends the bound allows each four: of all, not of the rest.
+        let mut loads = [3, 3, 3];
+        loads[next] = 4;
+        loads[last] = 2;
+        assert_eq!(place(&[0], Some(1.0), loads), Some(Place::Overflow(last)));
+        let both: &[usize] = if last == 2 { &[0, 2] } else { &[0, 1] };
+        assert_eq!(place(both, Some(1.0), loads), Some(Place::Overflow(next)), "better than none");
+        assert_eq!(place(&[0, 1, 2], Some(1.0), loads), None);
+    }
+
+    #[test]
     fn no_candidate_is_none() {
-        let lots = Lots { candidates: &[], seed, weight: |_| 1 };
+        let lots = Lots { candidates: &[], seed, weight: |_| 1, has_place: |_| true };
         assert_eq!(lots.pick(1), None);
         assert_eq!(lots.pick_bounded(1, 1.25, |_| 0), None);
     }

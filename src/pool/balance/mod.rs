@@ -76,32 +76,40 @@ pub struct Pick {
     pub by: Option<PickedBy>,
 }
 
-/// The member that takes the next request; `None` when no one may be picked, or all that
-/// may be are full. The clock is read only by what balances by time
-/// and while a member comes up slowly.
+/// The member that takes the next request; `None` when no one may be picked, or all that may be are
+/// full. The clock is read only by what balances by time and while a member comes up slowly.
 pub fn pick(
     pool: &Pool,
     memory: &mut Memory,
     ask: &Ask<'_>,
     clock: impl Fn() -> Instant,
 ) -> Option<Pick> {
-    let candidates: &[usize] = &available(pool, ask);
-    if let [only] = *candidates
+    let takers = takers(pool, ask);
+    if let [only] = *takers
         && ask.kept_at == Some(only)
     {
-        return Some(Pick { index: only, by: None });
+        return pool.has_place(only).then_some(Pick { index: only, by: None });
     }
     let members: &[Member] = &pool.members;
-    memory.credits.resize(members.len(), 0);
-    memory.times.resize_with(members.len(), Rc::default);
     let now = pool.ramps_end.map(|end| (end, clock()));
     let coming_up = now.and_then(|(end, now)| (now < end).then_some(now));
     let weight = |index: usize| members[index].weight_at(coming_up);
     let in_flight = |index: usize| members[index].backend.in_flight();
+    if let (Balance::ConsistentHash, Some(key)) = (pool.config.balance, ask.key) {
+        let (seed, has_place) = (|index: usize| pool.seeds[index], |index| pool.has_place(index));
+        let lots = Lots { candidates: &takers, seed, weight, has_place };
+        let bound = pool.config.hash.as_ref().and_then(|hash| hash.bound);
+        return by_key(&lots, key, bound, in_flight);
+    }
+    let candidates: &[usize] = &with_place(pool, takers);
+    memory.credits.resize(members.len(), 0);
+    memory.times.resize_with(members.len(), Rc::default);
     let urn = || Urn { candidates, weight, heaviest: pool.heaviest * WHOLE };
     let Memory { credits, times, random } = memory;
     let index = match pool.config.balance {
-        Balance::RoundRobin => round_robin::pick(candidates, weight, credits)?,
+        Balance::RoundRobin | Balance::ConsistentHash => {
+            round_robin::pick(candidates, weight, credits)?
+        }
         Balance::LeastConnections => {
             least_connections::pick(candidates, weight, in_flight, credits)?
         }
@@ -110,25 +118,22 @@ pub fn pick(
             let now = clock();
             least_time::pick(&urn(), in_flight, |index| times[index].get().at(now), random)?
         }
-        Balance::ConsistentHash => {
-            let Some(key) = ask.key else {
-                let index = round_robin::pick(candidates, weight, credits)?;
-                return Some(Pick { index, by: Some(PickedBy::NoKey) });
-            };
-            let lots = Lots { candidates, seed: |index| pool.seeds[index], weight };
-            return by_key(pool, &lots, key, in_flight);
-        }
     };
-    Some(Pick { index, by: None })
+    let keyless = pool.config.balance == Balance::ConsistentHash;
+    Some(Pick { index, by: keyless.then_some(PickedBy::NoKey) })
 }
 
-fn by_key(
-    pool: &Pool,
-    lots: &Lots<'_, impl Fn(usize) -> u64, impl Fn(usize) -> u32>,
+fn by_key<S, W, P>(
+    lots: &Lots<'_, S, W, P>,
     key: u64,
+    bound: Option<f64>,
     in_flight: impl Fn(usize) -> usize,
-) -> Option<Pick> {
-    let bound = pool.config.hash.as_ref().and_then(|hash| hash.bound);
+) -> Option<Pick>
+where
+    S: Fn(usize) -> u64,
+    W: Fn(usize) -> u32,
+    P: Fn(usize) -> bool,
+{
     let place = match bound {
         Some(bound) => lots.pick_bounded(key, bound, in_flight)?,
         None => lots.pick(key)?,
@@ -139,10 +144,20 @@ fn by_key(
     })
 }
 
-/// Who may take the request now.
-fn available<'a>(pool: &'a Pool, ask: &Ask<'_>) -> Cow<'a, [usize]> {
-    if ask.tried.is_empty() && ask.kept_at.is_none() && !pool.limited {
+/// Who may take the request, with a place free or without.
+fn takers<'a>(pool: &'a Pool, ask: &Ask<'_>) -> Cow<'a, [usize]> {
+    if ask.tried.is_empty() && ask.kept_at.is_none() {
         return Cow::Borrowed(pool.pins.takers(ask.seen).unwrap_or(&pool.candidates));
     }
-    Cow::Owned(pool.available(ask))
+    Cow::Owned(pool.takers(ask))
+}
+
+/// Those of them that may take it now.
+fn with_place<'a>(pool: &Pool, takers: Cow<'a, [usize]>) -> Cow<'a, [usize]> {
+    if !pool.limited {
+        return takers;
+    }
+    let mut takers = takers.into_owned();
+    takers.retain(|&index| pool.has_place(index));
+    Cow::Owned(takers)
 }

@@ -1,6 +1,15 @@
 //! Copies of requests to another pool.
 
-use crate::harness::{Client, DEADLINE, Origin, Setup, wait_until};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use crate::harness::{
+    Client, DEADLINE, Origin, Setup,
+    h2::{Asked, StreamEnd, frame::flag, h2_origin},
+    wait_until,
+};
 
 const CONFIG: &str = r#"
     workers = 1
@@ -56,6 +65,7 @@ fn a_request_is_copied_whole_and_its_second_answer_thrown_away() {
     assert_eq!(seen.field("Host"), Some("www.example.com"));
 
     assert_eq!(client.get("/api/x").text(), "app");
+    daemon.wait_for_metric(MIRRORED, &[("result", "answered")], 2.0);
     assert_eq!(client.get("/never").text(), "app");
     assert_eq!(client.get("/last").text(), "app");
     daemon.wait_for_metric(MIRRORED, &[("result", "answered")], 3.0);
@@ -86,6 +96,21 @@ fn a_mirror_that_hangs_holds_nobody_up_and_takes_no_more_than_its_bound() {
 }
 
 #[test]
+fn each_route_has_its_own_bound() {
+    let origin = Origin::answering("app");
+    let shadow = Origin::start(|peer| {
+        peer.request();
+        peer.hang();
+    });
+    let daemon = setup(&origin, &shadow).start();
+    let mut client = Client::connect(daemon.address("web"));
+    assert_eq!(client.get("/1").text(), "app");
+    wait_until(DEADLINE, "a copy of one route to be under way", || shadow.requests() == 1);
+    assert_eq!(client.get("/api/1").text(), "app");
+    wait_until(DEADLINE, "a copy of the other", || shadow.requests() == 2);
+}
+
+#[test]
 fn a_mirror_that_is_gone_and_bodies_that_pass_through_cost_the_client_nothing() {
     let (origin, shadow) = (Origin::answering("app"), Origin::answering("shadow"));
     let daemon = setup(&origin, &shadow).start();
@@ -103,6 +128,75 @@ fn a_mirror_that_is_gone_and_bodies_that_pass_through_cost_the_client_nothing() 
     daemon.wait_for_metric(MIRRORED, &[("result", "failed")], 3.0);
     assert_eq!(client.get("/").text(), "app");
     daemon.wait_for_metric(MIRRORED, &[("result", "dropped")], 1.0);
+}
+
+/// It closes its first connection under the second request on it.
+fn closing() -> Origin {
+    Origin::start(|peer| {
+        let mut answered = 0;
+        while peer.request().is_some() {
+            if peer.number == 0 && answered == 1 {
+                return;
+            }
+            peer.answer(200, "shadow");
+            answered += 1;
+        }
+    })
+}
+
+#[test]
+fn an_idle_connection_that_its_backend_closed_is_no_failure_of_the_mirror() {
+    let origin = Origin::answering("app");
+    let config = CONFIG.replace("host_header =", "passive = { fall = 1 }\n    host_header =");
+    let start = |shadow: &Origin| {
+        let setup = Setup::of(&config).with("origin", origin.address());
+        setup.with("shadow", shadow.address()).start()
+    };
+    let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na";
+    // What may have been acted on is not sent a second time, to a shadow neither.
+    for (request, answered, failed) in [(get, 2.0, 0.0), (post, 1.0, 1.0)] {
+        let shadow = closing();
+        let daemon = start(&shadow);
+        let mut client = Client::connect(daemon.address("web"));
+        for count in 1..=2 {
+            client.send(request);
+            assert_eq!(client.answer().text(), "app");
+            daemon.wait_for_metric(MIRRORED, &[], f64::from(count));
+        }
+        let result = |result| daemon.metric(MIRRORED, &[("route", "all"), ("result", result)]);
+        assert_eq!((result("answered"), result("failed")), (answered, failed));
+        assert_eq!(daemon.metric("equipoise_backend_up", &[("pool", "shadow")]), 1.0);
+    }
+}
+
+/// Resets are what a backend takes for an attack, on the connection that requests of others share.
+#[test]
+fn a_stream_of_http2_is_read_to_its_end() {
+    let origin = Origin::answering("app");
+    let resets = Arc::new(AtomicUsize::new(0));
+    let seen = resets.clone();
+    let shadow = h2_origin(move |peer| {
+        while let Some(Asked { stream, .. }) = peer.request() {
+            peer.send_head(stream, flag::NONE, &[(":status", "200")]);
+            // Who means to leave at the head has left by the time that the second has its answer.
+            let _ = (peer.ping(), peer.ping(), peer.ping());
+            let _ = peer.send_body(stream, flag::END_STREAM, b"thrown away");
+            if matches!(peer.end(stream), Some(StreamEnd::Reset(_))) {
+                seen.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    let config = CONFIG.replace("host_header =", "protocol = \"h2\"\n    host_header =");
+    let setup = Setup::of(&config).with("origin", origin.address());
+    let daemon = setup.with("shadow", shadow.address()).start();
+    let mut client = Client::connect(daemon.address("web"));
+    for count in 1..=3 {
+        assert_eq!(client.get("/").text(), "app");
+        daemon.wait_for_metric(MIRRORED, &[("result", "answered")], f64::from(count));
+    }
+    wait_until(DEADLINE, "all copies", || shadow.requests() == 3);
+    assert_eq!((resets.load(Ordering::SeqCst), shadow.connections()), (0, 1));
 }
 
 /// The mirror's backend speaks HTTP/2: a second daemon, with the shadow behind it.

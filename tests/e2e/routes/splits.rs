@@ -1,5 +1,7 @@
 //! Requests of one route over several pools.
 
+use std::fs;
+
 use crate::harness::{Client, DEADLINE, Origin, Setup, wait_until};
 
 const CONFIG: &str = r#"
@@ -60,6 +62,55 @@ fn a_pool_that_is_down_leaves_its_share_to_the_other() {
     origins[0].stop();
     while client.get("/").status != 503 {}
     assert_eq!(client.get("/").status, 503, "no pool is left");
+}
+
+/// Two versions, each of which keeps its clients by a cookie.
+const STICKY: &str = r#"
+    [listener.web]
+    bind = ["$web"]
+    [[route]]
+    split = { app = 1, canary = 1 }
+    [pool.app]
+    backends = ["$app_origin"]
+    sticky = { cookie = "srv", secret_file = "key" }
+    [pool.canary]
+    backends = ["$canary_origin"]
+    sticky = { cookie = "$canary_cookie", secret_file = "key" }
+    passive = { fall = 1, retry_after = "1h" }
+"#;
+
+#[test]
+fn a_client_stays_with_the_pool_that_keeps_it() {
+    for canary_cookie in ["srv", "canary"] {
+        let [app, canary] = ["app", "canary"].map(Origin::answering);
+        let setup = Setup::of(STICKY).with("canary_cookie", canary_cookie);
+        fs::write(setup.dir().join("key"), "5a".repeat(32)).unwrap();
+        let setup = setup.with("app_origin", app.address());
+        let daemon = setup.with("canary_origin", canary.address()).start();
+        let mut client = Client::connect(daemon.address("web"));
+        let mut ask = |cookies: &str| {
+            client.send(format!("GET / HTTP/1.1\r\nHost: x\r\nCookie: {cookies}\r\n\r\n"));
+            client.answer()
+        };
+        let mut kept = Vec::new();
+        while kept.len() < 2 {
+            let answer = ask("theme=dark");
+            let cookie = answer.field("set-cookie").and_then(|it| it.split(';').next());
+            let known = (answer.text(), cookie.expect("it is kept").to_owned());
+            if !kept.contains(&known) {
+                kept.push(known);
+            }
+        }
+        for (body, cookie) in &kept {
+            for _ in 0..40 {
+                let answer = ask(cookie);
+                assert_eq!((answer.text(), answer.field("set-cookie")), (body.clone(), None));
+            }
+        }
+        canary.stop();
+        let (_, cookie) = kept.iter().find(|(body, _)| body == "canary").unwrap();
+        wait_until(DEADLINE, "it to move", || ask(cookie).text() == "app");
+    }
 }
 
 #[test]
