@@ -8,7 +8,7 @@
 //!   a route;
 //!   `template` a text with variables
 //! - `pool_tls` a pool's TLS, as `tls` is a listener's; `tcp` a listener that relays bytes
-//! - `diagnostic`, `excerpt`, `suggest` how an error is told
+//! - `diagnostic`, `excerpt`, `suggest` how an error is told; `secret` what no error shows
 //! - `diff`, `notes` two configurations compared, one looked at
 
 mod action;
@@ -37,6 +37,7 @@ mod redirect;
 mod resolver;
 mod rewrite;
 mod route;
+mod secret;
 mod sticky;
 mod suggest;
 mod tcp;
@@ -107,13 +108,17 @@ pub fn load(path: &Path) -> Result<Loaded, Errors> {
         return Err(whole_file("the file is too large".to_owned(), expected));
     }
     let text = String::from_utf8(bytes).map_err(|error| not_utf8(path, &error))?;
-    Ok(Loaded { config: parse(&text, path)?, source: Source::new(path, &text) })
+    understand(&text, path)
 }
 
 /// Reads a text as the content of `file`, from whose folder relative paths start. Touches no file.
 ///
 /// The number of cores, the default of `workers`, is all it takes from outside.
 pub fn parse(text: &str, file: &Path) -> Result<Config, Errors> {
+    understand(text, file).map(|loaded| loaded.config)
+}
+
+fn understand(text: &str, file: &Path) -> Result<Loaded, Errors> {
     let (tree, syntax) = DeTable::parse_recoverable(text);
     let last = unclosed_array(&syntax).unwrap_or(text.len());
     let syntax = syntax.iter().map(|error| syntax_error(text, error));
@@ -122,12 +127,16 @@ pub fn parse(text: &str, file: &Path) -> Result<Config, Errors> {
     let findings = Findings::new(folder, !syntax.is_empty());
     let top = Table::new(tree.get_ref(), Place::default(), &top::TOP, &findings);
     let config = whole::read(&top);
-    let mut found = findings.into_list();
+    let (mut found, mut secrets) = findings.into_lists();
     found.retain(|error| !error.is_behind(last));
-    if syntax.is_empty() && found.is_empty() {
-        return Ok(config);
+    if !syntax.is_empty() {
+        secrets.extend(secret::guessed(text));
     }
-    Err(Errors::with_syntax(Source::new(file, text), syntax, found))
+    let source = Source::new(file, text).hiding(secrets);
+    if syntax.is_empty() && found.is_empty() {
+        return Ok(Loaded { config, source });
+    }
+    Err(Errors::with_syntax(source, syntax, found))
 }
 
 /// Every table the reader knows, as people write it, with its keys. The top's name is empty.
@@ -178,7 +187,8 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 
 fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Errors {
     let place = Place::from(error.utf8_error().valid_up_to()..error.utf8_error().valid_up_to());
-    let source = Source::new(path, &String::from_utf8_lossy(error.as_bytes()));
+    let text = String::from_utf8_lossy(error.as_bytes());
+    let source = Source::new(path, &text).hiding(secret::guessed(&text));
     let diagnostic = Diagnostic::at(place, "this is no UTF-8");
     Errors::new(source, vec![diagnostic.help("expected a text file in UTF-8")])
 }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod names;
 mod routes;
+#[cfg(test)]
+mod secrets;
 
 use std::path::Path;
 
