@@ -163,10 +163,9 @@ impl Copy {
         };
         let counted = match self.ask(&pool, index, &local).await {
             Outcome::Answered { status, took } => {
-                if status >= 500 && pool.pool.config.passive.count_5xx {
-                    pool.failed(index);
-                } else {
-                    pool.answered(index, took);
+                match status {
+                    500.. => pool.answered_ill(index, took),
+                    _ => pool.answered(index, took),
                 }
                 Mirrored::Answered
             }
