@@ -285,7 +285,7 @@ impl<'a> Attempt<'_, 'a> {
     /// Whether an answer, which began so long after it was asked for, speaks for its backend.
     pub(super) fn judge(&self, index: usize, status: u16, took: Duration) {
         match status {
-            500.. => self.pool.answered_ill(index, took),
+            500.. => self.pool.answered_ill(index),
             _ => self.pool.answered(index, took),
         }
     }

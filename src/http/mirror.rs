@@ -164,7 +164,7 @@ impl Copy {
         let counted = match self.ask(&pool, index, &local).await {
             Outcome::Answered { status, took } => {
                 match status {
-                    500.. => pool.answered_ill(index, took),
+                    500.. => pool.answered_ill(index),
                     _ => pool.answered(index, took),
                 }
                 Mirrored::Answered

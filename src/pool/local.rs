@@ -181,7 +181,7 @@ impl LocalPool {
     }
 
     /// The member at `index` answered, but ill: what that counts as, the pool's settings say.
-    pub fn answered_ill(&self, index: usize, took: Duration) {
+    pub fn answered_ill(&self, index: usize) {
         let config = &self.pool.config;
         let backend = &self.member(index).backend;
         match config.passive.count_5xx {

@@ -1,11 +1,17 @@
 //! Whom we hold to be up: by probes, by what requests met, by an operator's word.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    net::TcpListener,
+    process::Command,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
-use crate::harness::{Client, DEADLINE, Daemon, Load, Origin, Setup, free_port, get, wait_until};
+use crate::harness::{
+    BINARY, Client, DEADLINE, Daemon, Load, Origin, Setup, free_port, get, wait_until,
+};
 
 const UP: &str = "equipoise_backend_up";
 
@@ -484,4 +490,30 @@ fn another_port_of_a_backend_that_speaks_http2_is_asked_in_http1() {
     let daemon = setup.with("port", probed.address().port()).start();
     assert_eq!(get(daemon.address("web"), "/").text(), "served over HTTP/2");
     assert_eq!(probed.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn silent_backends_of_one_pool_keep_no_other_from_being_probed() {
+    let silent = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    // More than may be probed at once, whatever the limit of open files is in a container.
+    let backends: Vec<String> = (0..300)
+        .map(|number| format!("\"127.1.{}.{}:{port}\"", number / 200, 1 + number % 200))
+        .collect();
+    let origin = Origin::answering("fine");
+    let daemon = Setup::of(&format!(
+        "workers = 1\n[listener.web]\nbind = [\"$web\"]\n[[route]]\npool = \"app\"\n\
+         [[route]]\npath = \"/silent\"\npool = \"silent\"\n\
+         [pool.silent]\nbackends = [{}]\n\
+         health = {{ interval = \"2s\", timeout = \"2s\", start = \"assume-up\" }}\n\
+         [pool.app]\nbackends = [\"$origin\"]\nhealth = {{ interval = \"500ms\" }}\n",
+        backends.join(", ")
+    ));
+    let limit = "ulimit -n 1024; exec \"$@\"";
+    let daemon = daemon.with("origin", origin.address());
+    let daemon =
+        daemon.spawn_as(Command::new("sh").args(["-c", limit, "sh", BINARY, "run", "--config"]));
+    daemon.wait_for_log("pool silent: probes begin later than every 2s");
+    let before = origin.requests();
+    wait_until(DEADLINE, "probes of the other pool", || origin.requests() > before + 10);
 }
