@@ -9,6 +9,7 @@
 //!   `template` a text with variables
 //! - `pool_tls` a pool's TLS, as `tls` is a listener's; `tcp` a listener that relays bytes
 //! - `diagnostic`, `excerpt`, `suggest` how an error is told; `secret` what no error shows
+//! - `file` how what it names is opened
 //! - `diff`, `notes` two configurations compared, one looked at
 
 mod action;
@@ -20,6 +21,7 @@ mod diagnostic;
 mod diff;
 mod error_pages;
 mod excerpt;
+pub mod file;
 mod hash;
 mod header_rules;
 mod health;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs,
     io::{self, Read},
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    config::{Change, Config, Place},
+    config::{Change, Config, Place, file},
     pool::sticky::Keys,
 };
 
@@ -78,9 +78,9 @@ pub fn load(
     if troubles.is_empty() { Ok(secrets) } else { Err(troubles) }
 }
 
-fn read(file: &Path) -> Result<Keys, (String, &'static str)> {
+fn read(path: &Path) -> Result<Keys, (String, &'static str)> {
     let mut bytes = Vec::new();
-    let opened = File::open(file);
+    let opened = file::open(path);
     let read = opened.and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
         return Err(match error.kind() {
@@ -92,7 +92,7 @@ fn read(file: &Path) -> Result<Keys, (String, &'static str)> {
             _ => (format!("{THE_FILE} can't be read: {error}"), MAKE_ONE),
         });
     }
-    let name = file.display();
+    let name = path.display();
     if bytes.len() as u64 > LARGEST_FILE {
         return Err((format!("{name} is larger than 64KiB: it is no file of keys"), MAKE_ONE));
     }

@@ -294,6 +294,9 @@ fn passive_failures_turn_a_backend_down_before_its_next_probe() {
     let web = daemon.address("web");
     assert_eq!((get(web, "/").status, get(web, "/").status), (500, 500));
     wait_until(DEADLINE, "the backend to go down", || get(web, "/").status == 503);
+    let status = daemon.command(&["status"]).stdout;
+    let why = "is down: 2 requests in a row failed; probes bring it back";
+    assert!(status.contains(why), "{status}");
 }
 
 /// A backend that answers no probe before the gate is open.

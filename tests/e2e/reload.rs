@@ -15,8 +15,8 @@ use rustix::{
 };
 
 use crate::harness::{
-    Authority, Client, DEADLINE, Daemon, End, Load, Origin, Setup, TlsVersions, client_config, get,
-    request, wait_until,
+    Authority, Client, DEADLINE, Daemon, End, Load, Origin, Setup, TlsVersions, client_config,
+    equipoise, get, request, wait_until,
 };
 
 const RELOADS: &str = "equipoise_reloads_total";
@@ -316,6 +316,12 @@ fn a_reload_that_hangs_holds_up_neither_service_nor_end() {
     daemon.signal(Signal::HUP);
     assert_eq!(get(daemon.address("web"), "/").text(), "ok");
     assert_eq!(daemon.probe("/readyz"), Some(200));
+    let socket = daemon.dir().join("admin.sock");
+    let socket = socket.to_str().expect("a path in UTF-8");
+    wait_until(DEADLINE, "the status to tell", || {
+        let status = equipoise(&["status", "--socket", socket]).stdout;
+        status.contains("a reload has been under way for ")
+    });
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait_exit(), 0);
 }

@@ -53,6 +53,10 @@ impl Running {
     }
 
     fn status(&self) -> Status {
-        Status { last_reload: self.reloads.last.clone(), ..self.state.status() }
+        Status {
+            last_reload: self.reloads.last.clone(),
+            reloading_since: self.reloads.running_since(),
+            ..self.state.status()
+        }
     }
 }

@@ -21,7 +21,8 @@ use crate::{
 
 impl Running {
     pub(super) fn reload(&mut self, asker: Option<oneshot::Sender<Answer>>) {
-        if self.reloads.ask(asker) == Next::Begin {
+        let now = unix_seconds(Moment::now().wall);
+        if self.reloads.ask(now, asker) == Next::Begin {
             self.prepare();
         }
     }
