@@ -8,7 +8,7 @@ use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Sy
 use crate::{
     config::{self, Change, Config, Errors, Listener, Loaded, LogFormat, LogTarget},
     control::{
-        admin::AdminSocket,
+        admin::{AdminSocket, Watched},
         certificates::Certificates,
         error_pages,
         event::{Line, Prepared, Refused},
@@ -42,6 +42,8 @@ pub struct Held {
     pub metrics: Arc<Metrics>,
     pub certificates: Certificates,
     pub tickets: Tickets,
+    /// `None` at the start.
+    pub admin: Option<Watched>,
 }
 
 /// All that a configuration needs, opened.
@@ -261,7 +263,9 @@ fn page(config: &Config, held: &Held) -> Result<Opened<Option<std::net::TcpListe
 fn admin(config: &Config, held: &Held) -> Result<Opened<AdminSocket>, String> {
     let before = held.config.as_ref().map(|before| &before.admin);
     if before == Some(&config.admin) {
-        return Ok(Opened::Same);
+        // That somebody else took the path is no reason against the rest of the file.
+        let renewed = held.admin.as_ref().and_then(Watched::renewed).and_then(Result::ok);
+        return Ok(renewed.map_or(Opened::Same, Opened::New));
     }
     AdminSocket::bind(&config.admin.socket).map(Opened::New)
 }

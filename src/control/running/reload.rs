@@ -65,6 +65,7 @@ impl Running {
             metrics: parts.metrics.clone(),
             certificates: self.certificates.clone(),
             tickets: self.tickets.clone(),
+            admin: Some(self.admin.0.watched()),
         }
     }
 
