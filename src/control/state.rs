@@ -164,6 +164,7 @@ impl State {
         lines.extend(self.look_at_breakers(now).lines);
         let before = self.snapshot.clone();
         let snapshot = self.rebuild();
+        lines.extend(Plight::lines(&before.pools, &snapshot.pools));
         lines.extend(skew::lines(&before.pools, &snapshot.pools));
         Ok(Applied { snapshot: Some(snapshot), lines })
     }

@@ -16,7 +16,7 @@ use rustix::{
 
 use crate::harness::{
     Authority, Client, DEADLINE, Daemon, End, Load, Origin, Setup, TlsVersions, client_config,
-    equipoise, get, request, wait_until,
+    equipoise, free_port, get, request, wait_until,
 };
 
 const RELOADS: &str = "equipoise_reloads_total";
@@ -225,6 +225,16 @@ fn a_removed_backend_finishes_what_it_has() {
     assert_eq!(held.answer().text(), "old");
     assert_eq!(held.get("/").text(), "new", "on the connection that was there before");
     wait_until(DEADLINE, "its last connection to close", || old.open_connections() == 0);
+}
+
+#[test]
+fn a_reload_that_leaves_no_backend_up_says_so() {
+    let origin = Origin::answering("ok");
+    let text = |backends: &str| format!("{}\nhealth = {{}}\n", config(backends));
+    let mut daemon = Setup::of(&text(r#""$origin""#)).with("origin", origin.address()).start();
+    daemon.rewrite(&text(&format!("\"127.0.0.1:{}\"", free_port())));
+    daemon.reload();
+    daemon.wait_for_log("pool app: no backend is up");
 }
 
 #[test]
