@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::TcpListener,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -122,6 +123,38 @@ fn an_address_of_ours_that_is_in_the_way_is_named() {
     assert_eq!(refused.code, 4, "{refused:?}");
     assert!(refused.words().contains(&format!("remove {web} by one reload")), "{refused:?}");
     assert_eq!(get(web, "/").text(), "still here");
+    // From a listener to [metrics], and from [metrics] to all addresses.
+    let pools = config(r#""$origin""#);
+    let metrics = daemon.address("metrics");
+    let moved = |bind: &str| format!("{pools}[metrics]\nbind = \"{bind}\"\n");
+    let to_metrics = moved(&web.to_string()).replace("$web", "$other");
+    let to_all = moved(&format!("0.0.0.0:{}", metrics.port()));
+    let to_listener = moved("$other").replace("$web", &metrics.to_string());
+    for (text, ours) in [(to_metrics, web), (to_all, metrics), (to_listener, metrics)] {
+        daemon.rewrite(&text);
+        let refused = daemon.command(&["reload"]);
+        assert_eq!(refused.code, 4, "{refused:?}");
+        assert!(refused.words().contains(&format!("remove {ours} by one reload")), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_refused_reload_leaves_nothing_on_the_disk() {
+    let origin = Origin::answering("ok");
+    let setup = Setup::of(&config(r#""$origin""#)).with("origin", origin.address());
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = taken.local_addr().expect("an address").to_string();
+    let socket = setup.dir().join("admin.sock");
+    let mut daemon = setup.start();
+    daemon.rewrite(&format!(
+        "{}[access_log]\nto = \"access.log\"\n[admin]\nsocket = \"new/er/b.sock\"\n",
+        config(r#""$origin""#).replace("$web", &taken)
+    ));
+    let socket = socket.to_str().expect("a path in UTF-8");
+    let refused = equipoise(&["reload", "--socket", socket]);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    let left = |name: &str| daemon.dir().join(name).exists();
+    assert!(!left("access.log") && !left("new") && left("admin.sock"));
 }
 
 #[test]
