@@ -88,9 +88,9 @@ impl Diagnostic {
         self
     }
 
-    /// Whether it begins behind a byte of the text.
-    pub(super) fn is_behind(&self, byte: usize) -> bool {
-        self.place.is_some_and(|place| place.start > byte)
+    /// Whether it begins in a part of the text.
+    pub(super) fn begins_in(&self, part: &Range<usize>) -> bool {
+        self.place.is_some_and(|place| part.contains(&place.start))
     }
 
     fn repeats(&self, other: &Diagnostic) -> bool {

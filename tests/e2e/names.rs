@@ -312,6 +312,10 @@ fn an_operator_drains_a_name_with_all_that_it_leads_to() {
     let daemon = setup(&names, APP, &a).start();
     let port = a.address().port();
     let (name, one) = (format!("app/app.internal:{port}"), format!("app/127.0.0.3:{port}"));
+    let weight = daemon.command(&["weight", &name, "3"]);
+    assert_eq!(weight.code, 4, "{}", weight.words());
+    let help = format!("now these are app/127.0.0.2:{port}");
+    assert!(weight.words().contains(&help), "{}", weight.words());
     let drain = daemon.command(&["drain", &name]);
     assert!(drain.stdout.contains("127.0.0.2"), "{}", drain.words());
     names.leads("app.internal", &["127.0.0.2", "127.0.0.3"]);
