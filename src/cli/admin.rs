@@ -95,7 +95,9 @@ fn unreachable(socket: &Path, error: &io::Error) -> Trouble {
     let words = match error.kind() {
         io::ErrorKind::NotFound => format!(
             "no daemon listens on {socket}: there is no such socket; see `systemctl status \
-             equipoise`, or name its configuration with --config or its socket with --socket"
+             equipoise`, or name its configuration with --config or its socket with --socket; if \
+             [admin] was changed in the file, the daemon still listens where it said before: name \
+             that with --socket, or send HUP"
         ),
         io::ErrorKind::ConnectionRefused => format!(
             "no daemon listens on {socket}: it was left behind by one that ended, or is no \

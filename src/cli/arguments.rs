@@ -50,7 +50,7 @@ pub enum Command {
     },
     /// Change a backend's share of the traffic, until the file says another; 0: no new clients
     Weight {
-        #[arg(value_name = "POOL/BACKEND", help = BACKEND_HELP)]
+        #[arg(value_name = "POOL/BACKEND", help = WEIGHED_HELP)]
         backend: BackendName,
         /// 0 to 256; the file's own takes it back
         #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(0..=256))]
@@ -75,6 +75,9 @@ const SOCKET_HELP: &str = "The daemon's admin socket [default: what the configur
 
 const BACKEND_HELP: &str =
     "As `status` shows it, such as app/10.0.1.11:8080; or app/app.internal:8080, all of a name";
+
+const WEIGHED_HELP: &str = "As `status` shows it, such as app/10.0.1.11:8080. One address: what a name leads to comes and \
+     goes, so the weight of a name is the file's to say";
 
 const EXIT_CODES: &str = "Exit codes: 0 fine, 1 the configuration or the finding, 2 usage, \
                           3 the daemon can't be reached, 4 it refused";

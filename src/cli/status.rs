@@ -18,6 +18,10 @@ const NAME_HEAD: [&str; 5] = ["name", "standing", "since", "addresses", "last lo
 pub fn table(status: &Status, now: SystemTime) -> String {
     let mut text = first_line(status, now);
     text.push_str(&last_reload(status.last_reload.as_ref(), now));
+    if let Some(begun) = status.reloading_since {
+        let words = "a reload has been under way for";
+        text.push_str(&format!("{words} {}: what it reads may not answer\n", since(begun, now)));
+    }
     text.push_str("\nlisteners\n");
     text.push_str(&columns(status.listeners.iter().map(listener)));
     text.push_str(&routes::table(&status.routes));
@@ -119,16 +123,28 @@ fn pool_table(pool: &PoolStatus, now: SystemTime) -> String {
         let waiting = counted(pool.waiting, "request");
         words.push_str(&format!(", {waiting} waiting for a backend"));
     }
-    let names = names_table(pool, now);
+    let (names, why) = (names_table(pool, now), why_down(pool));
     let Some(releases) = &pool.releases else {
-        return format!("\n{words}\n{names}{}", columns(rows));
+        return format!("\n{words}\n{names}{}{why}", columns(rows));
     };
     words.push_str(&format!(", {}", releases_words(releases, now)));
     let unknown = || "unknown".to_owned();
     let named = pool.backends.iter().map(|each| each.release.clone().unwrap_or_else(unknown));
     let named = std::iter::once("release".to_owned()).chain(named);
     let table = columns(rows.zip(named).map(with_release));
-    format!("\n{words}\n{names}{table}")
+    format!("\n{words}\n{names}{table}{why}")
+}
+
+/// A line for each backend that was turned down by something else than its last probe.
+fn why_down(pool: &PoolStatus) -> String {
+    let probe_says = |backend: &BackendStatus, why: &str| {
+        backend.last_probe.as_ref().is_some_and(|last| why.starts_with(last.as_str()))
+    };
+    let line = |backend: &BackendStatus| {
+        let why = backend.why_down.as_ref().filter(|why| !probe_says(backend, why))?;
+        Some(format!("  {} is down: {why}\n", backend.address))
+    };
+    pool.backends.iter().filter_map(line).collect()
 }
 
 /// Nothing where all backends are written by their addresses.
@@ -269,6 +285,7 @@ mod tests {
             breaker: None,
             requests: 9,
             last_probe: None,
+            why_down: None,
             release: None,
         }
     }
@@ -308,6 +325,7 @@ mod tests {
                 .then(|| BreakerStatus { position: "half-open".into(), openings: 2 }),
             requests: 1234,
             last_probe: last_probe.map(str::to_owned),
+            why_down: (port == 81).then(|| "3 requests in a row failed".to_owned()),
             ..a_backend()
         };
         let status = Status {
@@ -342,11 +360,13 @@ mod tests {
                 ok: true,
                 words: vec!["pool app: 10.0.1.11:82 added".into()],
             }),
+            reloading_since: Some(7_140),
         };
         let expected = "\
 equipoise 0.1.0 serving for 2 h, generation 4, 1 worker
 last reload: 10 s ago, taken
   pool app: 10.0.1.11:82 added
+a reload has been under way for 1 min: what it reads may not answer
 
 listeners
   https  https, client certificates required  0.0.0.0:443 [::]:443
@@ -356,6 +376,7 @@ pool app, round-robin, TLS, 3 requests waiting for a backend
   10.0.1.11:80  up                       3 min  2          1234      1         200 in 3 ms
   10.0.1.11:81  down, breaker half-open  5 s    2 of 2     1234      1         connection refused
   10.0.1.11:82  draining                 0 s    2          1234      1 backup  none
+  10.0.1.11:81 is down: 3 requests in a row failed
 ";
         assert_eq!(table(&status, at(7_200)), expected);
     }

@@ -11,7 +11,16 @@ use crate::units::duration_text;
 
 pub(super) static BREAKER: Shape = Shape {
     name: "`breaker` of [pool.NAME]",
-    keys: &["failures", "window", "min_requests", "open", "longest", "trials", "max_open"],
+    keys: &[
+        "failures",
+        "count_5xx",
+        "window",
+        "min_requests",
+        "open",
+        "longest",
+        "trials",
+        "max_open",
+    ],
 };
 
 /// A shorter one holds next to nothing, a longer one tells of what has long been mended.
@@ -23,6 +32,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<Breaker> {
     let open = table.duration("open", A_WAIT, default.open);
     Some(Breaker {
         failures: failures(&table, default.failures),
+        count_5xx: table.boolean("count_5xx", default.count_5xx),
         window: table.duration("window", A_WINDOW, default.window),
         min_requests: table.integer("min_requests", 1..=1_000_000, default.min_requests),
         open,

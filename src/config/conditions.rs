@@ -100,7 +100,7 @@ impl Wanted {
 /// `None` where something could not be read, which has been told.
 pub(super) fn read(route: &Table<'_>) -> Option<Conditions> {
     let table = |key: &'static str, judge: Judge| match route.field(key) {
-        Some(field) => conditions(&field, judge),
+        Some(field) => conditions(&field.secret(), judge),
         None => Some(Vec::new()),
     };
     let methods = route.field("methods").map_or(Some(Vec::new()), |field| methods(&field));

@@ -35,7 +35,7 @@ impl Default for ListenerTimeouts {
 
 impl Default for Passive {
     fn default() -> Passive {
-        Passive { fall: 3, count_5xx: true, retry_after: Duration::from_secs(10) }
+        Passive { fall: 3, count_5xx: false, retry_after: Duration::from_secs(10) }
     }
 }
 
@@ -68,6 +68,7 @@ impl Default for Breaker {
     fn default() -> Breaker {
         Breaker {
             failures: 0.5,
+            count_5xx: true,
             window: Duration::from_secs(10),
             min_requests: 20,
             open: Duration::from_secs(10),

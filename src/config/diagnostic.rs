@@ -37,11 +37,22 @@ impl From<Range<usize>> for Place {
 pub struct Source {
     pub file: PathBuf,
     pub text: String,
+    /// What stands in `text` and is not shown.
+    secrets: Vec<Place>,
 }
 
 impl Source {
     pub fn new(file: &Path, text: &str) -> Source {
-        Source { file: file.to_owned(), text: text.to_owned() }
+        Source { file: file.to_owned(), text: text.to_owned(), secrets: Vec::new() }
+    }
+
+    /// The same, but what stands at these places is never shown.
+    pub(super) fn hiding(self, secrets: Vec<Place>) -> Source {
+        Source { secrets, ..self }
+    }
+
+    fn lines(&self) -> Lines<'_> {
+        Lines::new(&self.text, &self.secrets)
     }
 }
 
@@ -77,9 +88,9 @@ impl Diagnostic {
         self
     }
 
-    /// Whether it begins behind a byte of the text.
-    pub(super) fn is_behind(&self, byte: usize) -> bool {
-        self.place.is_some_and(|place| place.start > byte)
+    /// Whether it begins in a part of the text.
+    pub(super) fn begins_in(&self, part: &Range<usize>) -> bool {
+        self.place.is_some_and(|place| part.contains(&place.start))
     }
 
     fn repeats(&self, other: &Diagnostic) -> bool {
@@ -111,7 +122,7 @@ impl Errors {
         syntax: Vec<Diagnostic>,
         found: Vec<Diagnostic>,
     ) -> Errors {
-        let lines = Lines::new(&source.text);
+        let lines = source.lines();
         let line = |diagnostic: &Diagnostic| Some(lines.spot(diagnostic.place?).line);
         let mut told = HashSet::new();
         let mut kept: Vec<Diagnostic> = Vec::new();
@@ -144,7 +155,7 @@ impl std::error::Error for Errors {}
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = Lines::new(&self.source.text);
+        let lines = self.source.lines();
         for (number, diagnostic) in self.diagnostics.iter().enumerate() {
             if number > 0 {
                 writeln!(f, "\n")?;

@@ -6,7 +6,9 @@ use super::{
     conditions::is_token,
     diagnostic::{Diagnostic, Place},
     reader::{Field, Shape, Table},
-    template::{Piece, Template},
+    suggest,
+    template::{Piece, Template, Variable},
+    words::Words,
 };
 
 /// What is changed about the fields of a head on its way. Names as written.
@@ -86,19 +88,31 @@ static OWNED_IN_RESPONSES: &Owned = &[
 ];
 
 pub(super) fn of_requests(route: &Table<'_>) -> HeaderRules {
-    let field = route.field("request_headers");
-    let table = field.and_then(|field| field.table(&REQUEST_HEADERS));
-    table.map(|table| rules(&table, OWNED_IN_REQUESTS)).unwrap_or_default()
+    of(route, "request_headers", &REQUEST_HEADERS, OWNED_IN_REQUESTS)
 }
 
 pub(super) fn of_responses(route: &Table<'_>) -> HeaderRules {
-    let field = route.field("response_headers");
-    let table = field.and_then(|field| field.table(&RESPONSE_HEADERS));
-    table.map(|table| rules(&table, OWNED_IN_RESPONSES)).unwrap_or_default()
+    of(route, "response_headers", &RESPONSE_HEADERS, OWNED_IN_RESPONSES)
+}
+
+fn of(
+    route: &Table<'_>,
+    key: &'static str,
+    shape: &'static Shape,
+    owned: &'static Owned,
+) -> HeaderRules {
+    let Some(field) = route.field(key) else {
+        return HeaderRules::default();
+    };
+    let field = if field.is_table() { field } else { field.secret() };
+    field.table(shape).map(|table| rules(&table, owned)).unwrap_or_default()
 }
 
 fn rules(table: &Table<'_>, owned: &'static Owned) -> HeaderRules {
-    let named = |key| table.field(key).and_then(|field| field.entries()).unwrap_or_default();
+    let named = |key| {
+        let field = table.field(key).map(Field::secret);
+        field.and_then(|field| field.entries()).unwrap_or_default()
+    };
     let mut seen = HashSet::new();
     let mut set = Vec::new();
     for entry in named("set") {
@@ -169,6 +183,19 @@ fn check_once(entry: &Field<'_>, name: Name<'_>, seen: &mut HashSet<String>) {
     }
 }
 
+/// What a text with a wrong variable is told, without that piece of it: it may be secret.
+fn no_template(text: &str) -> String {
+    let known = || Variable::WORDS.iter().map(|(word, _)| *word);
+    let braced = text.split_inclusive('}').filter_map(|piece| piece.get(piece.rfind('{')?..));
+    let meant = braced.filter(|name| !known().any(|word| word == *name));
+    match meant.filter_map(|name| suggest::one_slip(name, known())).next() {
+        Some(word) => format!("did you mean `{word}`?"),
+        None => "expected no variables but {scheme}, {host}, {port}, {path}, {query}, \
+                 {request_id} and {client}; a brace of its own is written twice, `{{` or `}}`"
+            .to_owned(),
+    }
+}
+
 /// A field's value (RFC 9110, section 5.5), as strict as the one that is let in.
 fn value(entry: &Field<'_>) -> Option<Template> {
     let text = entry.text()?;
@@ -177,7 +204,7 @@ fn value(entry: &Field<'_>) -> Option<Template> {
         entry.fail(message, format!("to take it away write remove = [\"{}\"]", entry.key));
         return None;
     }
-    let template = entry.judge(Template::parse(text))?;
+    let template = entry.judge(Template::parse(text).map_err(|_| no_template(text)))?;
     let fits = |piece: &Piece| match piece {
         Piece::Text(text) => text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()),
         Piece::Variable(_) => true,

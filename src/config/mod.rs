@@ -8,7 +8,8 @@
 //!   a route;
 //!   `template` a text with variables
 //! - `pool_tls` a pool's TLS, as `tls` is a listener's; `tcp` a listener that relays bytes
-//! - `diagnostic`, `excerpt`, `suggest` how an error is told
+//! - `diagnostic`, `excerpt`, `suggest` how an error is told; `grammar` of no valid TOML; `secret` what no error shows
+//! - `file` how what it names is opened
 //! - `diff`, `notes` two configurations compared, one looked at
 
 mod action;
@@ -20,6 +21,8 @@ mod diagnostic;
 mod diff;
 mod error_pages;
 mod excerpt;
+pub mod file;
+mod grammar;
 mod hash;
 mod header_rules;
 mod health;
@@ -37,6 +40,7 @@ mod redirect;
 mod resolver;
 mod rewrite;
 mod route;
+mod secret;
 mod sticky;
 mod suggest;
 mod tcp;
@@ -69,6 +73,7 @@ pub use notes::notes;
 pub use template::{Piece, Template, Variable};
 pub use words::Words;
 
+use grammar::Grammar;
 use reader::{Findings, Shape, Table};
 
 /// A larger file is no configuration.
@@ -107,27 +112,33 @@ pub fn load(path: &Path) -> Result<Loaded, Errors> {
         return Err(whole_file("the file is too large".to_owned(), expected));
     }
     let text = String::from_utf8(bytes).map_err(|error| not_utf8(path, &error))?;
-    Ok(Loaded { config: parse(&text, path)?, source: Source::new(path, &text) })
+    understand(&text, path)
 }
 
 /// Reads a text as the content of `file`, from whose folder relative paths start. Touches no file.
 ///
 /// The number of cores, the default of `workers`, is all it takes from outside.
 pub fn parse(text: &str, file: &Path) -> Result<Config, Errors> {
+    understand(text, file).map(|loaded| loaded.config)
+}
+
+fn understand(text: &str, file: &Path) -> Result<Loaded, Errors> {
     let (tree, syntax) = DeTable::parse_recoverable(text);
-    let last = unclosed_array(&syntax).unwrap_or(text.len());
-    let syntax = syntax.iter().map(|error| syntax_error(text, error));
-    let syntax: Vec<Diagnostic> = syntax.filter(|error| !error.is_behind(last)).collect();
+    let grammar = Grammar::of(text, &syntax);
     let folder = file.parent().unwrap_or(Path::new(""));
-    let findings = Findings::new(folder, !syntax.is_empty());
+    let findings = Findings::new(folder, !grammar.errors.is_empty());
     let top = Table::new(tree.get_ref(), Place::default(), &top::TOP, &findings);
     let config = whole::read(&top);
-    let mut found = findings.into_list();
-    found.retain(|error| !error.is_behind(last));
-    if syntax.is_empty() && found.is_empty() {
-        return Ok(config);
+    let (mut found, mut secrets) = findings.into_lists();
+    found.retain(|error| !grammar.explains(error));
+    if !grammar.errors.is_empty() {
+        secrets.extend(secret::guessed(text));
     }
-    Err(Errors::with_syntax(Source::new(file, text), syntax, found))
+    let source = Source::new(file, text).hiding(secrets);
+    if grammar.errors.is_empty() && found.is_empty() {
+        return Ok(Loaded { config, source });
+    }
+    Err(Errors::with_syntax(source, grammar.errors, found))
 }
 
 /// Every table the reader knows, as people write it, with its keys. The top's name is empty.
@@ -178,43 +189,8 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 
 fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Errors {
     let place = Place::from(error.utf8_error().valid_up_to()..error.utf8_error().valid_up_to());
-    let source = Source::new(path, &String::from_utf8_lossy(error.as_bytes()));
+    let text = String::from_utf8_lossy(error.as_bytes());
+    let source = Source::new(path, &text).hiding(secret::guessed(&text));
     let diagnostic = Diagnostic::at(place, "this is no UTF-8");
     Errors::new(source, vec![diagnostic.help("expected a text file in UTF-8")])
-}
-
-const UNCLOSED_ARRAY: &str = "unexpected `=` in array";
-
-/// Where an array shows that it was never closed: it takes the rest of the file for its items, and
-/// no error behind that place would be one of the file as it was meant.
-fn unclosed_array(errors: &[toml::de::Error]) -> Option<usize> {
-    let unclosed = errors.iter().find(|error| error.message().starts_with(UNCLOSED_ARRAY))?;
-    Some(unclosed.span()?.start)
-}
-
-fn syntax_error(text: &str, error: &toml::de::Error) -> Diagnostic {
-    let (message, expected) = match error.message().split_once(", expected ") {
-        Some((message, "nothing")) => (message, String::new()),
-        Some((message, expected)) => (message, format!("expected {expected}")),
-        None => (error.message(), String::new()),
-    };
-    let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
-    let help = match message {
-        "duplicate key" if before.ends_with("[[") => {
-            "it stands above as one [table]: write [[ and ]] there, too".to_owned()
-        }
-        "duplicate key" => "a key or a [table] stands once: put both into one".to_owned(),
-        "string values must be quoted" | "invalid float" | "invalid datetime" => {
-            "a text stands in quotes, such as \"0.0.0.0:80\" or \"5s\"".to_owned()
-        }
-        UNCLOSED_ARRAY => "the array before it lacks its `]`".to_owned(),
-        "invalid basic string" if expected == "expected `\"`" => {
-            "the text lacks its closing quote".to_owned()
-        }
-        _ => expected,
-    };
-    match error.span() {
-        Some(span) => Diagnostic::at(span.into(), message).help(help),
-        None => Diagnostic::of_file(message).help(help),
-    }
 }

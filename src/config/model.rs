@@ -381,9 +381,9 @@ pub enum Start {
 /// Failures of real requests that turn a backend down before its next probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passive {
-    /// Connect failures, resets, timeouts and 5xx in a row; 0 turns it off.
+    /// Connect failures, resets and timeouts in a row; 0 turns it off.
     pub fall: u32,
-    /// Whether a 5xx answer counts as a failure.
+    /// Whether a 5xx answer counts, too. What one client can ask for then turns a backend down.
     pub count_5xx: bool,
     /// Without active probes: how long until it is tried again.
     pub retry_after: Duration,

@@ -15,12 +15,13 @@ use toml::{
 
 use super::{
     diagnostic::{Diagnostic, Place},
-    suggest,
+    secret, suggest,
 };
 
 /// What is found on the way through one file.
 pub(super) struct Findings<'a> {
     list: RefCell<Vec<Diagnostic>>,
+    secrets: RefCell<Vec<Place>>,
     /// Where relative paths start.
     pub folder: &'a Path,
     /// Part of the file could not be read, so what is missing may well be there.
@@ -29,7 +30,12 @@ pub(super) struct Findings<'a> {
 
 impl<'a> Findings<'a> {
     pub fn new(folder: &'a Path, broken: bool) -> Findings<'a> {
-        Findings { folder, broken: Cell::new(broken), list: RefCell::default() }
+        Findings {
+            folder,
+            broken: Cell::new(broken),
+            list: RefCell::default(),
+            secrets: RefCell::default(),
+        }
     }
 
     pub fn add(&self, diagnostic: Diagnostic) {
@@ -48,8 +54,14 @@ impl<'a> Findings<'a> {
         }
     }
 
-    pub fn into_list(self) -> Vec<Diagnostic> {
-        self.list.into_inner()
+    /// Nothing that stands in this value is shown with an error.
+    fn hide(&self, value: &Spanned<DeValue<'_>>) {
+        secret::leaves(value, &mut self.secrets.borrow_mut());
+    }
+
+    /// What is wrong, and what is not to be shown of the file.
+    pub fn into_lists(self) -> (Vec<Diagnostic>, Vec<Place>) {
+        (self.list.into_inner(), self.secrets.into_inner())
     }
 }
 
@@ -84,6 +96,8 @@ impl<'a> Table<'a> {
                 // Such as [upstream.app], which would have been the pool that a route leads to.
                 findings.skip();
             }
+            // A key that is not known may be meant for one whose value is secret.
+            findings.hide(value);
             table.unknown(key.get_ref(), key.span().into());
         }
         table
@@ -142,6 +156,8 @@ pub(super) struct Field<'a> {
     pub key: &'a str,
     pub key_place: Place,
     value: &'a Spanned<DeValue<'a>>,
+    /// What it says is named by no error.
+    secret: bool,
     findings: &'a Findings<'a>,
 }
 
@@ -151,7 +167,13 @@ impl<'a> Field<'a> {
         value: &'a Spanned<DeValue<'a>>,
         findings: &'a Findings<'a>,
     ) -> Field<'a> {
-        Field { key: key.get_ref(), key_place: key.span().into(), value, findings }
+        Field { key: key.get_ref(), key_place: key.span().into(), value, secret: false, findings }
+    }
+
+    /// The same field, of whose value no error tells more than its place.
+    pub fn secret(self) -> Field<'a> {
+        self.findings.hide(self.value);
+        Field { secret: true, ..self }
     }
 
     pub fn place(&self) -> Place {
@@ -190,6 +212,8 @@ impl<'a> Field<'a> {
     /// What stands there, in words.
     pub fn found(&self) -> String {
         match self.value.get_ref() {
+            DeValue::String(_) if self.secret => "this text".to_owned(),
+            DeValue::Integer(_) | DeValue::Float(_) if self.secret => "this number".to_owned(),
             DeValue::String(text) => format!("`{}`", shortened(text)),
             DeValue::Integer(number) => format!("{}", number),
             DeValue::Float(number) => format!("{}", number),
@@ -255,7 +279,9 @@ impl<'a> Field<'a> {
     pub fn entries(&self) -> Option<Vec<Field<'a>>> {
         let expected = "expected a table: { KEY = \"value\" }".to_owned();
         let entries = self.judge(self.value.get_ref().as_table().ok_or(expected))?;
-        Some(entries.iter().map(|(key, value)| Field::new(key, value, self.findings)).collect())
+        let entry =
+            |(key, value)| Field { secret: self.secret, ..Field::new(key, value, self.findings) };
+        Some(entries.iter().map(entry).collect())
     }
 
     /// The items of an array; `None` where this is no array, which is not told.

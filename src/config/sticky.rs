@@ -20,7 +20,8 @@ pub(super) fn read(pool: &Table<'_>) -> Option<Sticky> {
     let table = pool.field("sticky")?.table(&STICKY)?;
     let expected = r#"expected sticky = { cookie = "srv", secret_file = "secrets/sticky" }"#;
     let cookie = table.required("cookie", expected);
-    let secret_file = table.required("secret_file", expected);
+    // The key itself, pasted here, is not to be told to whoever reads the error.
+    let secret_file = table.required("secret_file", expected).map(Field::secret);
     let max_age = table.field("max_age").and_then(|field| field.duration(AN_AGE));
     let (cookie, (secret_file, place)) = (name(&cookie?), path(&secret_file?)?);
     Some(Sticky { cookie: cookie?, secret_file, max_age, place })

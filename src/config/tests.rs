@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod names;
 mod routes;
+#[cfg(test)]
+mod secrets;
 
 use std::path::Path;
 
@@ -421,6 +423,28 @@ fn an_array_that_is_never_closed_is_one_error() {
     let told = told("[pool.a]\nbackends = [\n\"10.0.1.11:80\",\nmax_idle = 5\n[pool.b]\nx = 1\n");
     assert!(told.contains("the array before it lacks its `]`"), "{told}");
     assert_eq!(told.matches("e.toml:").count(), 1, "{told}");
+}
+
+#[test]
+fn what_stands_twice_is_shown_where_it_stands_first_and_brings_no_errors_of_its_own() {
+    for (added, place, first) in [
+        ("[pool.app] # again\nbackends = [\"10.0.1.12:80\"]\nmax_idel = 1", "14:", "12:1"),
+        ("max_idle = 1\nmax_idle = 2", "15:1", "14:1"),
+    ] {
+        let told = told(&format!("{RIGHT}{added}"));
+        assert!(told.starts_with(&format!("e.toml:{place}")), "{told}");
+        assert!(told.contains(&format!("the first: e.toml:{first}")), "{told}");
+        assert_eq!(told.matches("duplicate key").count(), 1, "{told}");
+        assert_eq!(told.matches("e.toml:").count(), 2, "{told}");
+    }
+}
+
+#[test]
+fn another_language_is_told_once_that_this_is_toml() {
+    for text in ["server {\n  listen 80;\n}\n", "listener:\n  web:\n    bind: 0.0.0.0:80\n"] {
+        let told = told(text);
+        assert_eq!(told.matches("this file is TOML").count(), 1, "{told}");
+    }
 }
 
 #[test]

@@ -34,6 +34,9 @@ pub(super) static ADMIN: Shape = Shape { name: "[admin]", keys: &["socket"] };
 /// `sun_path` of unix(7), less the NUL at its end.
 const LONGEST_SOCKET_PATH: usize = 107;
 
+/// A socket has another name in its folder until it is closed to others: a dot and a process id.
+const FIRST_NAME: usize = ".4194304".len();
+
 pub(super) fn workers(top: &Table<'_>) -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     top.integer("workers", 1..=1024, cores)
@@ -72,11 +75,11 @@ pub(super) fn admin(top: &Table<'_>) -> Admin {
 fn socket(field: &Field<'_>) -> Option<PathBuf> {
     let path = path(field)?;
     let length = path.as_os_str().len();
-    if length > LONGEST_SOCKET_PATH {
+    let name = path.file_name().map_or(0, |name| name.len());
+    let longest = LONGEST_SOCKET_PATH - FIRST_NAME.saturating_sub(name);
+    if length > longest {
         let message = format!("a path of {length} bytes is too long for a unix socket");
-        let help = format!(
-            "expected at most {LONGEST_SOCKET_PATH} bytes, such as /run/equipoise/admin.sock"
-        );
+        let help = format!("expected at most {longest} bytes, such as /run/equipoise/admin.sock");
         field.fail(message, help);
     }
     Some(path)

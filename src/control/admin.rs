@@ -1,6 +1,7 @@
 //! The admin socket: one line of JSON each way (see `protocol`), for root and the service's user.
 
 use std::{
+    collections::VecDeque,
     fs, io,
     os::unix::{
         fs::{FileTypeExt, MetadataExt, PermissionsExt},
@@ -13,6 +14,7 @@ use std::{
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    select,
     sync::{Semaphore, mpsc, oneshot},
     time::timeout,
 };
@@ -23,7 +25,14 @@ use crate::control::{
 };
 
 /// Connections at once; more wait in the kernel.
-const MAX_CONNECTIONS: usize = 16;
+const MAX_CONNECTIONS: usize = 64;
+
+/// Of these, those whose request is awaited. The one that has said nothing for the longest makes room
+/// for the next: who asks for the status must not wait for those who are silent.
+const MAX_SILENT: usize = 16;
+
+/// Of these, those who wait for a reload, which may hang as long as what it reads.
+const MAX_AWAITING: usize = 16;
 
 /// To send a request whole, and to take its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,6 +44,29 @@ pub struct AdminSocket {
     path: PathBuf,
     /// Device and inode: whoever replaced the file meanwhile keeps theirs.
     identity: (u64, u64),
+}
+
+/// What is known of a socket file of ours by those who don't hold it.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Watched {
+    /// Whether its file is still there, and ours: who cleans up a folder leaves a listener behind to
+    /// whom nobody finds.
+    pub fn stands(&self) -> bool {
+        identity(&self.path).is_ok_and(|found| found == self.identity)
+    }
+
+    /// Its file again, where that is gone.
+    ///
+    /// # Errors
+    /// In words, with the remedy.
+    pub fn renewed(&self) -> Option<Result<AdminSocket, String>> {
+        (!self.stands()).then(|| AdminSocket::bind(&self.path))
+    }
 }
 
 impl AdminSocket {
@@ -56,14 +88,16 @@ impl AdminSocket {
         }
         free(path)?;
         // Named only once it is closed to others: the mode of a new socket follows the umask.
-        let mut unnamed = path.as_os_str().to_owned();
-        unnamed.push(format!(".{}", std::process::id()));
-        let unnamed = PathBuf::from(unnamed);
+        let unnamed = path.with_file_name(format!(".{}", std::process::id()));
         let bound = named(&unnamed, path);
         if bound.is_err() {
             let _ = fs::remove_file(&unnamed);
         }
         bound.map_err(explained)
+    }
+
+    pub fn watched(&self) -> Watched {
+        Watched { path: self.path.clone(), identity: self.identity }
     }
 
     /// A listener for the runtime; the file goes when `self` is dropped.
@@ -74,7 +108,7 @@ impl AdminSocket {
 
 impl Drop for AdminSocket {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+        if self.watched().stands() {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -123,6 +157,8 @@ fn free(path: &Path) -> Result<(), String> {
 /// Serves connections until it is aborted.
 pub async fn serve(listener: tokio::net::UnixListener, asks: mpsc::Sender<Ask>) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let awaiting = Arc::new(Semaphore::new(MAX_AWAITING));
+    let mut silent = VecDeque::new();
     loop {
         let Ok(place) = room.clone().acquire_owned().await else {
             return;
@@ -135,22 +171,49 @@ pub async fn serve(listener: tokio::net::UnixListener, asks: mpsc::Sender<Ask>) 
                 continue;
             }
         };
-        let asks = asks.clone();
+        let asking = Asking { asks: asks.clone(), awaiting: awaiting.clone() };
+        let (hurry, hurried) = oneshot::channel();
+        silent.retain(|hurry: &oneshot::Sender<()>| !hurry.is_closed());
+        if silent.len() >= MAX_SILENT {
+            silent.pop_front();
+        }
+        silent.push_back(hurry);
         tokio::spawn(async move {
             // A peer that left has nobody to be told.
-            let _ = exchange(stream, asks).await;
+            let _ = exchange(stream, asking, hurried).await;
             drop(place);
         });
     }
 }
 
-async fn exchange(stream: tokio::net::UnixStream, asks: mpsc::Sender<Ask>) -> io::Result<()> {
+/// What a connection asks with.
+struct Asking {
+    asks: mpsc::Sender<Ask>,
+    awaiting: Arc<Semaphore>,
+}
+
+/// `hurried` ends when the place is wanted by another, as long as nothing was asked.
+async fn exchange(
+    stream: tokio::net::UnixStream,
+    asking: Asking,
+    hurried: oneshot::Receiver<()>,
+) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(MAX_REQUEST as u64));
-    timeout(PATIENCE, reader.read_line(&mut line)).await??;
+    select! {
+        read = timeout(PATIENCE, reader.read_line(&mut line)) => read??,
+        _ = hurried => return Ok(()),
+    };
     let answer = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => ask(request, asks).await,
+        Ok(Request::Reload) => match asking.awaiting.clone().try_acquire_owned() {
+            Ok(_place) => ask(Request::Reload, asking.asks).await,
+            Err(_) => Answer::refused(vec![format!(
+                "{MAX_AWAITING} others wait for a reload already: `equipoise status` tells how it \
+                 goes"
+            )]),
+        },
+        Ok(request) => ask(request, asking.asks).await,
         Err(error) => Answer::refused(vec![format!(
             "this is no request ({error}): expected a line such as {{\"command\":\"status\"}}"
         )]),
@@ -215,6 +278,78 @@ mod tests {
         drop(first);
         assert!(path.exists());
         drop(second);
+    }
+
+    #[test]
+    fn a_file_that_is_gone_comes_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/admin.sock");
+        let first = AdminSocket::bind(&path).unwrap();
+        assert!(first.watched().renewed().is_none());
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        let second = first.watched().renewed().unwrap().unwrap();
+        drop(first);
+        assert!(UnixStream::connect(&path).is_ok() && second.watched().stands());
+    }
+
+    #[test]
+    fn the_longest_path_that_a_configuration_may_name_can_be_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["s", "admin.sock"] {
+            let mut length = 120;
+            let config = loop {
+                let fill = length - folder.path().as_os_str().len() - name.len() - 2;
+                let path = folder.path().join("x".repeat(fill)).join(name);
+                let text = format!(
+                    "[listener.web]\nbind = \"0.0.0.0:80\"\n[[route]]\nrespond = {{ status = 200 }}\n\
+                     [admin]\nsocket = {path:?}\n"
+                );
+                match crate::config::parse(&text, Path::new("e.toml")) {
+                    Ok(config) => break config,
+                    Err(_) => length -= 1,
+                }
+            };
+            assert!(length >= 99, "{length}");
+            drop(AdminSocket::bind(&config.admin.socket).unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_keeps_nobody_from_asking() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = AdminSocket::bind(&folder.path().join("a.sock")).unwrap();
+        let (asks, mut asked) = mpsc::channel(64);
+        let server = tokio::spawn(serve(socket.listener().unwrap(), asks));
+        let connect = || tokio::net::UnixStream::connect(&socket.path);
+        let mut reloads = Vec::new();
+        for _ in 0..MAX_AWAITING {
+            let mut client = connect().await.unwrap();
+            client.write_all(b"{\"command\":\"reload\"}\n").await.unwrap();
+            // Unanswered: it hangs.
+            reloads.push((client, asked.recv().await.unwrap()));
+        }
+        let mut silent = Vec::new();
+        for _ in 0..3 * MAX_CONNECTIONS {
+            silent.push(connect().await.unwrap());
+        }
+        let begun = tokio::time::Instant::now();
+        for (command, expected) in [("reload", "16 others wait for a reload"), ("status", "here")] {
+            let mut client = connect().await.unwrap();
+            client.write_all(format!("{{\"command\":\"{command}\"}}\n").as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            let told = client.read_to_string(&mut answer);
+            select! {
+                told = told => { told.unwrap(); }
+                Some(Ask::Admin { answer, .. }) = asked.recv() => {
+                    let _ = answer.send(Answer::done(vec!["here".to_owned()]));
+                    client.read_to_string(&mut String::new()).await.unwrap();
+                    continue;
+                }
+            }
+            assert!(answer.contains(expected), "{answer}");
+        }
+        assert!(begun.elapsed() < PATIENCE, "nobody's patience was waited for");
+        server.abort();
     }
 
     /// What the socket answers to these bytes.

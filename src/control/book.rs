@@ -38,6 +38,8 @@ pub struct Entry {
     pub since: SystemTime,
     /// What its last probe said.
     pub last_probe: Option<String>,
+    /// What last turned its health down, in words.
+    turned_down_by: Option<String>,
     /// Which release it runs; kept over reloads and while it is down.
     pub runs: Runs,
     /// The process is not ready before this one's first probe.
@@ -91,6 +93,7 @@ impl Entry {
             drained_by_name: false,
             since: now.wall,
             last_probe: None,
+            turned_down_by: None,
             runs: Runs::default(),
             awaited,
             retry_at: None,
@@ -132,6 +135,11 @@ impl Entry {
             (false, true) => Verdict::Up,
             (false, false) => Verdict::Down,
         }
+    }
+
+    /// Why it is down; what its last probe said may be something else.
+    pub fn why_down(&self) -> Option<&str> {
+        self.turned_down_by.as_deref().filter(|_| self.verdict() == Verdict::Down)
     }
 
     /// Whether the pool does without it, wholly or but for trials.
@@ -177,6 +185,7 @@ impl Entry {
         self.health = Health::unprobed();
         self.health.up = up;
         self.last_probe = None;
+        self.turned_down_by = None;
         self.awaited = false;
     }
 
@@ -201,11 +210,11 @@ impl Entry {
         match (turned, passed) {
             (true, true) => Some(Line::Info(self.say("up", &words))),
             (true, false) => {
-                let fall = thresholds.fall;
-                Some(Line::Warn(self.say("down", &format!("{words} ({fall} in a row)"))))
+                let why = format!("{words} ({} in a row)", thresholds.fall);
+                Some(self.say_down("down", why))
             }
             (false, false) if first && !self.health.up => {
-                Some(Line::Warn(self.say("stays down", &format!("{words} (first probe)"))))
+                Some(self.say_down("stays down", format!("{words} (first probe)")))
             }
             (false, _) => None,
         }
@@ -252,8 +261,7 @@ impl Entry {
                 format!("tried again in {}", duration_text(passive.retry_after))
             }
         };
-        let reason = format!("{failures} requests in a row failed; {next}");
-        Some(Line::Warn(self.say("down", &reason)))
+        Some(self.say_down("down", format!("{failures} requests in a row failed; {next}")))
     }
 
     /// Brings it back on trial when its time out of use is over: one failure turns it down again.
@@ -327,6 +335,12 @@ impl Entry {
         if !self.drained {
             self.since = now.wall;
         }
+    }
+
+    fn say_down(&mut self, what: &str, why: String) -> Line {
+        let line = Line::Warn(self.say(what, &why));
+        self.turned_down_by = Some(why);
+        line
     }
 
     fn say(&self, what: &str, why: &str) -> String {
@@ -442,8 +456,11 @@ mod tests {
         let mut life = Life::new("health = { start = \"assume-up\", rise = 1 }");
         let fall = life.entry.pool.passive.fall;
         assert!(life.failures(fall).unwrap().contains("probes bring it back"));
+        let why = life.entry.why_down().map(str::to_owned);
+        assert_eq!(why.as_deref(), Some("3 requests in a row failed; probes bring it back"));
         assert_eq!(life.entry.retry_at, None);
         assert!(life.probed(true).is_some());
+        assert_eq!(life.entry.why_down(), None);
     }
 
     #[test]

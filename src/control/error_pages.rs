@@ -1,13 +1,12 @@
 //! The files of error pages: read at a start or a reload, and by `check`.
 
 use std::{
-    fs::File,
     io::{self, Read},
     path::Path,
 };
 
 use crate::{
-    config::{Config, ErrorPage, Place},
+    config::{Config, ErrorPage, Place, file},
     http::error_pages::{Page, Pages},
 };
 
@@ -58,7 +57,7 @@ fn read(wanted: &ErrorPage) -> Result<Page, (String, String)> {
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST_PAGE + 1).read_to_end(&mut bytes)?;
+    file::open(path)?.take(LARGEST_PAGE + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -5,6 +5,7 @@
 //! - `state`, `event`, `book`, `weights`, `breakers`, `runs`, `plight`, `skew`: what a change does; pure.
 //! - `status`, `route_status`, `gauges`: what the state looks like from outside; pure.
 //! - `prepare`, `rooms`, `certificates`, `secrets`, `error_pages`: from a file to what can be served.
+//! - `traces`: what a refused one must not leave behind.
 //! - `probe/`: active health checks, a task a backend.
 //! - `names/`: backends by name, a task a name.
 //! - `named`: what an answer for a name, or an operator's word on one, does; pure.
@@ -41,6 +42,7 @@ mod simulation;
 mod skew;
 mod state;
 mod status;
+mod traces;
 mod watchdog;
 mod weights;
 

@@ -141,6 +141,21 @@ impl State {
         Ok(applied)
     }
 
+    /// Who comes with the next answer would have another weight than those who are there.
+    pub fn no_weight(&self, named: &Named) -> Refused {
+        let Named { pool, written } = named;
+        let addresses = self.keys_of(named).unwrap_or_default();
+        let addresses: Vec<String> = addresses.iter().take(8).map(Key::to_string).collect();
+        let now = match addresses.is_empty() {
+            true => "it leads nowhere now".to_owned(),
+            false => format!("now these are {}", addresses.join(", ")),
+        };
+        Refused::because(format!(
+            "{pool}/{written} is a name, whose backends come and go: the file says their weight, \
+             this command that of one address; {now}"
+        ))
+    }
+
     /// Does the same to each backend that an entry leads to.
     fn order_named(
         &mut self,

@@ -147,6 +147,7 @@ mod tests {
             routes: Vec::new(),
             pools: Vec::new(),
             last_reload: None,
+            reloading_since: None,
         }
     }
 

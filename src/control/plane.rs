@@ -83,6 +83,7 @@ pub async fn first(
         metrics: Metrics::new(workers),
         certificates: Certificates::default(),
         tickets: tickets.clone(),
+        admin: None,
     };
     let ready = prepare::open(loaded, &held)?;
     ready.warnings.iter().for_each(Line::log);

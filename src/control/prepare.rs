@@ -8,11 +8,12 @@ use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Sy
 use crate::{
     config::{self, Change, Config, Errors, Listener, Loaded, LogFormat, LogTarget},
     control::{
-        admin::AdminSocket,
+        admin::{AdminSocket, Watched},
         certificates::Certificates,
         error_pages,
         event::{Line, Prepared, Refused},
         rooms, secrets,
+        traces::Traces,
     },
     http::error_pages::Pages,
     net::{
@@ -42,6 +43,8 @@ pub struct Held {
     pub metrics: Arc<Metrics>,
     pub certificates: Certificates,
     pub tickets: Tickets,
+    /// `None` at the start.
+    pub admin: Option<Watched>,
 }
 
 /// All that a configuration needs, opened.
@@ -85,11 +88,13 @@ pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
         true => spoken(&config, &certificates, held, &mut reasons),
         false => Spoken::default(),
     };
+    let traces = Traces::before(&config);
     let sockets = sockets(&config, held, &mut reasons);
     let access_log = note(access_log(&config, held), &mut reasons).flatten();
     let page = note(page(&config, held), &mut reasons);
     let admin = note(admin(&config, held), &mut reasons);
     let (true, Some(page), Some(admin)) = (reasons.is_empty(), page, admin) else {
+        traces.remove();
         return Err(Refused { reasons });
     };
     let rooms = rooms::prepare(&config, &held.rooms);
@@ -188,13 +193,7 @@ fn sockets(
                     sockets.insert(*address, Arc::new(bound));
                 }
                 Err(error) => {
-                    let words = match overlapping(&held.sockets, *address) {
-                        Some(ours) => format!(
-                            "can't listen on {address} while {ours} is ours: remove {ours} by one \
-                             reload, then add {address} by the next"
-                        ),
-                        None => error.to_string(),
-                    };
+                    let words = in_the_way(held, *address).unwrap_or_else(|| error.to_string());
                     reasons.push(format!("listener {}: {words}", listener.name));
                 }
             }
@@ -203,14 +202,22 @@ fn sockets(
     sockets
 }
 
-/// The address of ours, if there is one, that is in the way of this: a port on all addresses and the
-/// same port on one of them exclude each other, and the one that serves is not given up for one that
-/// may fail.
-fn overlapping(held: &HashMap<SocketAddr, Arc<Sockets>>, wanted: SocketAddr) -> Option<SocketAddr> {
-    held.keys().copied().find(|ours| {
+/// What to do where an address of ours, of a listener or of [metrics], is in the way of this: a port on
+/// all addresses and the same port on one of them exclude each other, and the one that serves is not
+/// given up for one that may fail.
+fn in_the_way(held: &Held, wanted: SocketAddr) -> Option<String> {
+    let metrics = held.config.as_ref().and_then(|before| before.metrics.as_ref());
+    let mut ours = held.sockets.keys().copied().chain(metrics.map(|metrics| metrics.bind));
+    let is_in_the_way = |ours: &SocketAddr| {
         let one_is_all = ours.ip().is_unspecified() || wanted.ip().is_unspecified();
-        ours.port() == wanted.port() && ours.is_ipv4() == wanted.is_ipv4() && one_is_all
-    })
+        let meets = one_is_all || ours.ip() == wanted.ip();
+        ours.port() == wanted.port() && ours.is_ipv4() == wanted.is_ipv4() && meets
+    };
+    let ours = ours.find(is_in_the_way)?;
+    Some(format!(
+        "can't listen on {wanted} while {ours} is ours: remove {ours} by one reload, then add \
+         {wanted} by the next"
+    ))
 }
 
 fn access_log(config: &Config, held: &Held) -> Result<Option<Arc<AccessLog>>, String> {
@@ -251,17 +258,22 @@ fn page(config: &Config, held: &Held) -> Result<Opened<Option<std::net::TcpListe
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
     match listener {
         Ok(listener) => Ok(Opened::New(Some(listener))),
-        Err(error) => Err(format!(
-            "metrics: can't listen on {}: {error}; bind another address in [metrics]",
-            wanted.bind
-        )),
+        Err(error) => Err(match in_the_way(held, wanted.bind) {
+            Some(words) => format!("metrics: {words}"),
+            None => format!(
+                "metrics: can't listen on {}: {error}; bind another address in [metrics]",
+                wanted.bind
+            ),
+        }),
     }
 }
 
 fn admin(config: &Config, held: &Held) -> Result<Opened<AdminSocket>, String> {
     let before = held.config.as_ref().map(|before| &before.admin);
     if before == Some(&config.admin) {
-        return Ok(Opened::Same);
+        // That somebody else took the path is no reason against the rest of the file.
+        let renewed = held.admin.as_ref().and_then(Watched::renewed).and_then(Result::ok);
+        return Ok(renewed.map_or(Opened::Same, Opened::New));
     }
     AdminSocket::bind(&config.admin.socket).map(Opened::New)
 }

@@ -70,8 +70,11 @@ pub struct Status {
     #[serde(default)]
     pub routes: Vec<RouteStatus>,
     pub pools: Vec<PoolStatus>,
-    /// `None`: no one has asked for a reload yet.
+    /// `None`: no reload has come to its verdict yet.
     pub last_reload: Option<LastReload>,
+    /// `None`: no reload is under way.
+    #[serde(default)]
+    pub reloading_since: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -260,6 +263,9 @@ pub struct BackendStatus {
     pub requests: u64,
     /// "200 in 3 ms", "connection refused". `None`: not probed yet, or not at all.
     pub last_probe: Option<String>,
+    /// What turned it down. `None`: it is not down, or waits for its first probe.
+    #[serde(default)]
+    pub why_down: Option<String>,
     /// What it last said that it runs. `None`: unknown, or not asked.
     pub release: Option<String>,
 }

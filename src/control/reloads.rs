@@ -9,7 +9,8 @@ use crate::control::protocol::{Answer, LastReload};
 
 #[derive(Default)]
 pub struct Reloads {
-    running: bool,
+    /// Since when one is, in seconds since 1970.
+    running: Option<u64>,
     /// Somebody asked, perhaps by a signal, while one was running.
     again: bool,
     /// Who waits for the one that is running.
@@ -29,13 +30,13 @@ pub enum Next {
 
 impl Reloads {
     /// Somebody asks; a signal waits for no answer. Bounded by the admin socket's connections.
-    pub fn ask(&mut self, asker: Option<oneshot::Sender<Answer>>) -> Next {
-        if self.running {
+    pub fn ask(&mut self, at: u64, asker: Option<oneshot::Sender<Answer>>) -> Next {
+        if self.running.is_some() {
             self.again = true;
             self.next.extend(asker);
             return Next::Nothing;
         }
-        self.running = true;
+        self.running = Some(at);
         self.waiting.extend(asker);
         Next::Begin
     }
@@ -48,8 +49,12 @@ impl Reloads {
         }
         self.last = Some(LastReload { at, ok: answer.ok, words: answer.words.clone() });
         self.waiting = std::mem::take(&mut self.next);
-        self.running = std::mem::take(&mut self.again);
-        if self.running { Next::Begin } else { Next::Nothing }
+        self.running = std::mem::take(&mut self.again).then_some(at);
+        if self.running.is_some() { Next::Begin } else { Next::Nothing }
+    }
+
+    pub fn running_since(&self) -> Option<u64> {
+        self.running
     }
 }
 
@@ -68,13 +73,15 @@ mod tests {
         let (first, mut first_answer) = asker();
         let (second, mut second_answer) = asker();
         let (third, mut third_answer) = asker();
-        assert_eq!(reloads.ask(first), Next::Begin);
-        assert_eq!(reloads.ask(second), Next::Nothing);
-        assert_eq!(reloads.ask(None), Next::Nothing);
-        assert_eq!(reloads.ask(third), Next::Nothing);
+        assert_eq!(reloads.ask(1, first), Next::Begin);
+        assert_eq!(reloads.ask(2, second), Next::Nothing);
+        assert_eq!(reloads.ask(3, None), Next::Nothing);
+        assert_eq!(reloads.ask(4, third), Next::Nothing);
+        assert_eq!(reloads.running_since(), Some(1));
         let answer = Answer::done(vec!["one".to_owned()]);
         assert_eq!(reloads.done(5, &answer), Next::Begin);
         assert_eq!(first_answer.try_recv().unwrap(), answer);
+        assert_eq!(reloads.running_since(), Some(5));
         assert!(second_answer.try_recv().is_err(), "the running one may have read an older file");
         assert_eq!(reloads.done(6, &Answer::refused(Vec::new())), Next::Nothing);
         assert!(!second_answer.try_recv().unwrap().ok);
@@ -85,8 +92,8 @@ mod tests {
     #[test]
     fn a_signal_alone_is_enough() {
         let mut reloads = Reloads::default();
-        assert_eq!(reloads.ask(None), Next::Begin);
-        assert_eq!(reloads.ask(None), Next::Nothing);
+        assert_eq!(reloads.ask(0, None), Next::Begin);
+        assert_eq!(reloads.ask(0, None), Next::Nothing);
         assert_eq!(reloads.done(1, &Answer::done(Vec::new())), Next::Begin);
         assert_eq!(reloads.done(2, &Answer::done(Vec::new())), Next::Nothing);
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs,
     io::{self, Read},
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -10,12 +10,15 @@ use std::{
 };
 
 use crate::{
-    config::{Change, Config, Place},
+    config::{Change, Config, Place, file},
     pool::sticky::Keys,
 };
 
 /// A larger file is no file of keys.
 const LARGEST_FILE: u64 = 64 << 10;
+
+/// Of one that can't be opened the path is not said: what stands there instead may be a key that was pasted.
+const THE_FILE: &str = "the file of `secret_file`";
 
 const MAKE_ONE: &str = "make one with `openssl rand -hex 32`, mode 640 and the service's group; a \
                         relative path starts at the folder of this configuration";
@@ -75,21 +78,21 @@ pub fn load(
     if troubles.is_empty() { Ok(secrets) } else { Err(troubles) }
 }
 
-fn read(file: &Path) -> Result<Keys, (String, &'static str)> {
-    let name = file.display();
+fn read(path: &Path) -> Result<Keys, (String, &'static str)> {
     let mut bytes = Vec::new();
-    let opened = File::open(file);
+    let opened = file::open(path);
     let read = opened.and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
         return Err(match error.kind() {
-            io::ErrorKind::NotFound => (format!("{name} does not exist"), MAKE_ONE),
+            io::ErrorKind::NotFound => (format!("{THE_FILE} does not exist"), MAKE_ONE),
             io::ErrorKind::PermissionDenied => (
-                format!("{name} can't be read: permission denied"),
+                format!("{THE_FILE} can't be read: permission denied"),
                 "it must be readable by the service's user, and its directories open to it",
             ),
-            _ => (format!("{name} can't be read: {error}"), MAKE_ONE),
+            _ => (format!("{THE_FILE} can't be read: {error}"), MAKE_ONE),
         });
     }
+    let name = path.display();
     if bytes.len() as u64 > LARGEST_FILE {
         return Err((format!("{name} is larger than 64KiB: it is no file of keys"), MAKE_ONE));
     }
@@ -144,7 +147,7 @@ mod tests {
         let config = config(folder.path());
         let trouble = || load(&config, &HashMap::new()).unwrap_err().remove(0);
         let (_, words, help) = trouble();
-        assert!(words.ends_with("key does not exist"), "{words}");
+        assert!(words.ends_with("`secret_file` does not exist"), "{words}");
         assert!(help.contains("openssl rand -hex 32"), "{help}");
         write(folder.path(), "secret\n", 0o640);
         let (_, words, _) = trouble();

@@ -30,6 +30,7 @@ use crate::{
         breaker::Position,
         health::ProbeResult,
         members::{Member, Pool},
+        preference::Lapse,
         release::{Deployed, Release, Reported},
         window::Outcome,
     },
@@ -604,7 +605,11 @@ fn check_preferred(pool: &Pool, before: Option<&Pool>) {
     for other in known {
         match config.on_skew {
             OnSkew::Report => panic!("it only reports"),
-            OnSkew::PreferNewest => assert!(at(other) <= at(preferred), "{other}, {preferred}"),
+            OnSkew::PreferNewest => {
+                let distrusts = |it: &Lapse| it.is_distrusted() && it.release == *other;
+                let distrusted = before.is_some_and(|it| it.lapses.iter().any(distrusts));
+                assert!(at(other) <= at(preferred) || distrusted, "{other}, {preferred}");
+            }
             OnSkew::PreferMajority => assert!(weight(other) <= weight(preferred)),
         }
         let held = before.is_some_and(|before| before.preferred.as_ref() == Some(other));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     config::OnSkew,
     control::event::Line,
-    pool::{members::Pool, release::Release},
+    pool::{members::Pool, preference::Lapse, release::Release},
     units::share_text,
 };
 
@@ -93,7 +93,17 @@ fn traffic_line(held: Option<&Arc<Pool>>, pool: &Pool) -> Option<Line> {
     let least = share_text(config.on_skew_min);
     match &pool.preferred {
         now if now.as_ref() == before => None,
-        Some(release) => Some(Line::Info(format!("pool {name}: traffic keeps to {release}"))),
+        Some(release) => {
+            let mut words = format!("pool {name}: traffic keeps to {release}");
+            let distrusted = |it: &&Lapse| it.is_distrusted() && it.release != *release;
+            if let Some(lapse) = pool.lapses.iter().find(distrusted) {
+                let other = &lapse.release;
+                words.push_str(&format!(
+                    ": {other} could not bear it time and again, and has it again when more run it"
+                ));
+            }
+            Some(Line::Info(words))
+        }
         None => Some(Line::Warn(format!(
             "pool {name}: no release has {least} of the weight up: traffic goes to all"
         ))),

@@ -164,6 +164,7 @@ impl State {
         lines.extend(self.look_at_breakers(now).lines);
         let before = self.snapshot.clone();
         let snapshot = self.rebuild();
+        lines.extend(Plight::lines(&before.pools, &snapshot.pools));
         lines.extend(skew::lines(&before.pools, &snapshot.pools));
         Ok(Applied { snapshot: Some(snapshot), lines })
     }
@@ -172,6 +173,9 @@ impl State {
     fn told(&self, change: &Change) -> String {
         let sockets = change.closes.iter().filter_map(|address| self.parts.sockets.get(address));
         let open: usize = sockets.map(|sockets| sockets.open().count()).sum();
+        if open == 0 {
+            return change.words.clone();
+        }
         let s = if open == 1 { "" } else { "s" };
         format!("{}; {open} connection{s} will close", change.words)
     }

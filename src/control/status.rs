@@ -25,7 +25,7 @@ use crate::{
 };
 
 impl State {
-    /// Without the last reload, which the state can't know: a refused one never reaches it.
+    /// Without reloads, which the state can't know: a refused one never reaches it.
     pub fn status(&self) -> Status {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -37,6 +37,7 @@ impl State {
             routes: self.routes_status(),
             pools: self.config.pools.iter().map(|pool| self.pool_status(pool)).collect(),
             last_reload: None,
+            reloading_since: None,
         }
     }
 
@@ -122,6 +123,7 @@ impl State {
             breaker: entry.breaker.as_ref().map(breaker),
             requests: entry.backend.metrics().requests(),
             last_probe: entry.last_probe.clone(),
+            why_down: entry.why_down().map(str::to_owned),
             release: entry.runs.deployed().map(|deployed| deployed.release.to_string()),
         }
     }

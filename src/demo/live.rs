@@ -160,6 +160,7 @@ mod tests {
             in_flight: 0,
             requests: 100,
             last_probe: Some("503".to_owned()),
+            why_down: None,
             release: None,
         };
         Status {
@@ -180,6 +181,7 @@ mod tests {
                 backends: (0..).zip(verdicts).map(backend).collect(),
             }],
             last_reload: None,
+            reloading_since: None,
         }
     }
 

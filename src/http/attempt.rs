@@ -308,10 +308,9 @@ impl<'a> Attempt<'_, 'a> {
 
     /// Whether an answer, which began so long after it was asked for, speaks for its backend.
     pub(super) fn judge(&self, index: usize, status: u16, took: Duration) {
-        if status >= 500 && self.pool.pool.config.passive.count_5xx {
-            self.pool.failed(index);
-        } else {
-            self.pool.answered(index, took);
+        match status {
+            500.. => self.pool.answered_ill(index),
+            _ => self.pool.answered(index, took),
         }
     }
 

@@ -75,10 +75,9 @@ impl Copy {
         let shadow = Shadow { pool: &pool, index, local: &local, announced: self.announced };
         let counted = match self.ask(shadow).await {
             Outcome::Answered { status, took } => {
-                if status >= 500 && pool.pool.config.passive.count_5xx {
-                    pool.failed(index);
-                } else {
-                    pool.answered(index, took);
+                match status {
+                    500.. => pool.answered_ill(index),
+                    _ => pool.answered(index, took),
                 }
                 Mirrored::Answered
             }

@@ -350,6 +350,7 @@ mod tests {
 
     const SETTINGS: config::Breaker = config::Breaker {
         failures: 0.5,
+        count_5xx: true,
         window: Duration::from_secs(10),
         min_requests: 4,
         open: Duration::from_secs(10),

@@ -220,6 +220,20 @@ impl LocalPool {
         self.take_in_time(index, Estimate::failed);
     }
 
+    /// The member at `index` answered, but ill: what that counts as, the pool's settings say.
+    pub fn answered_ill(&self, index: usize) {
+        let config = &self.pool.config;
+        let backend = &self.member(index).backend;
+        match config.passive.count_5xx {
+            true => backend.failed(config.passive.fall),
+            false => backend.succeeded(),
+        }
+        let fails = config.breaker.is_some_and(|breaker| breaker.count_5xx);
+        self.count(index, if fails { Outcome::Failed } else { Outcome::Passed });
+        // An error is quickly made: by its time alone it would draw more requests.
+        self.take_in_time(index, Estimate::failed);
+    }
+
     /// A request failed at the member at `index`, by its fault.
     pub fn failed(&self, index: usize) {
         self.member(index).backend.failed(self.pool.config.passive.fall);

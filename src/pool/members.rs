@@ -11,7 +11,7 @@ use crate::{
         balance::{Ask, consistent_hash},
         breaker::{Position, Trials},
         pins::Pins,
-        preference::{self, Rule, Runner},
+        preference::{self, Lapse, Past, Rule, Runner},
         queue::{Queue, Wanted},
         release::{Deployed, Release},
         slow_start::{Ramp, WHOLE},
@@ -25,6 +25,8 @@ pub struct Pool {
     pub members: Vec<Member>,
     /// The release that the traffic keeps to; `None`: to none.
     pub preferred: Option<Release>,
+    /// Of releases that had the traffic before.
+    pub lapses: Vec<Lapse>,
     /// Indexes into `members`, in their order: the normal backends that are up, else the backups
     /// that are up, of these those that the traffic keeps to; else what `when_all_down` says. None
     /// of weight 0.
@@ -85,8 +87,10 @@ impl Pool {
     /// waiting, and what the traffic keeps to, where it may go on.
     pub fn new(parts: PoolParts, before: Option<&Pool>, metrics: Arc<PoolMetrics>) -> Pool {
         let PoolParts { config, members, tls, keys } = parts;
-        let held = before.and_then(|before| before.preferred.as_ref());
-        let Takers { preferred, candidates, pins, heaviest } = Takers::of(&config, &members, held);
+        let past =
+            before.map(|before| Past { held: before.preferred.as_ref(), lapses: &before.lapses });
+        let takers = Takers::of(&config, &members, past.unwrap_or_default());
+        let Takers { preferred, lapses, candidates, pins, heaviest } = takers;
         let seeds = match &config.hash {
             Some(_) => members.iter().map(seed).collect(),
             None => Vec::new(),
@@ -100,6 +104,7 @@ impl Pool {
             config,
             members,
             preferred,
+            lapses,
             candidates,
             pins,
             heaviest,
@@ -272,53 +277,51 @@ fn seed(member: &Member) -> u64 {
 /// Who takes requests, as the members stand now.
 struct Takers {
     preferred: Option<Release>,
+    lapses: Vec<Lapse>,
     candidates: Vec<usize>,
     pins: Pins,
     heaviest: u32,
 }
 
 impl Takers {
-    fn of(config: &config::Pool, members: &[Member], held: Option<&Release>) -> Takers {
-        let preference = Preference::of(config, members, held);
+    fn of(config: &config::Pool, members: &[Member], past: Past<'_>) -> Takers {
+        let preference = Preference::of(config, members, past);
         let candidates = candidates(members, &preference, config.when_all_down);
         let pins = if config.pin { Pins::of(members, &candidates) } else { Pins::default() };
         let all = candidates.iter().copied().chain(pins.all());
         let heaviest = all.map(|index| members[index].weight).max().unwrap_or(1);
-        Takers { preferred: preference.now, candidates, pins, heaviest }
+        let Preference { now: preferred, lapses, .. } = preference;
+        Takers { preferred, lapses, candidates, pins, heaviest }
     }
 }
 
-/// What the traffic keeps to, where it would bear the traffic if those `up` were up.
+/// Who counts for what the traffic keeps to, if those `up` were up.
 ///
 /// A backup that runs another release is no reason to leave what the normal backends run, nor to go
 /// there: it is asked only where there is nothing else.
-fn preferred(
-    config: &config::Pool,
-    members: &[Member],
-    held: Option<&Release>,
-    up: impl Fn(&Member) -> bool,
-) -> Option<Release> {
+fn runners(members: &[Member], up: impl Fn(&Member) -> bool) -> Vec<Runner<'_>> {
     let only_backups = members.iter().all(|member| member.backup);
-    let runners: Vec<Runner<'_>> = members
-        .iter()
-        .filter(|member| only_backups || !member.backup)
-        .map(|member| Runner { up: up(member), ..member.runner() })
-        .collect();
-    let rule = Rule { on_skew: config.on_skew, min: config.on_skew_min, held };
-    preference::preferred(&rule, &runners)
+    let counted = members.iter().filter(|member| only_backups || !member.backup);
+    counted.map(|member| Runner { up: up(member), ..member.runner() }).collect()
 }
 
 /// What the traffic keeps to, and what it may keep to when those that are tried have passed.
 struct Preference {
     now: Option<Release>,
     hoped: Option<Release>,
+    lapses: Vec<Lapse>,
 }
 
 impl Preference {
-    fn of(config: &config::Pool, members: &[Member], held: Option<&Release>) -> Preference {
-        let now = preferred(config, members, held, Member::is_in_full_use);
-        let hoped = preferred(config, members, held, Member::is_up);
-        Preference { now, hoped }
+    fn of(config: &config::Pool, members: &[Member], past: Past<'_>) -> Preference {
+        let rule = Rule { on_skew: config.on_skew, min: config.on_skew_min, past };
+        let in_use = runners(members, Member::is_in_full_use);
+        let now = preference::preferred(&rule, &in_use);
+        let lapses = preference::lapses(&rule, &in_use, now.as_ref());
+        // Who is distrusted is tried all the same.
+        let hoping = Rule { past: Past { lapses: &[], ..past }, ..rule };
+        let hoped = preference::preferred(&hoping, &runners(members, Member::is_up));
+        Preference { now, hoped, lapses }
     }
 
     /// One that is tried has to be, or it would never come back.
@@ -385,7 +388,7 @@ mod tests {
 
     fn prefers(release: Option<&str>) -> Preference {
         let release: Option<Release> = release.map(|release| release.parse().unwrap());
-        Preference { now: release.clone(), hoped: release }
+        Preference { now: release.clone(), hoped: release, lapses: Vec::new() }
     }
 
     /// Let back by a few requests at first.

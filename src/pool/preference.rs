@@ -5,7 +5,9 @@
 //!
 //! - `prefer-newest` takes the one that was deployed last. That is not the highest number: an
 //!   operator who deploys an old release again wants it served. Numbers decide only between
-//!   releases that ran before this process did.
+//!   releases that ran before this process did. A release that had the traffic and could not bear
+//!   it, time and again, gets it again when more runs it: one server that goes up and down must not
+//!   send every client from one release to the other and back.
 //! - `prefer-majority` takes the one that most of the weight runs, up or not, so that a server that
 //!   restarts is no vote; of several that many run the one that has the traffic keeps it.
 //!
@@ -31,7 +33,40 @@ pub struct Rule<'a> {
     pub on_skew: OnSkew,
     /// Share of the weight, 0 to 1, that must run a release and be up.
     pub min: f64,
+    pub past: Past<'a>,
+}
+
+/// What became of the traffic so far.
+#[derive(Clone, Copy, Default)]
+pub struct Past<'a> {
     pub held: Option<&'a Release>,
+    pub lapses: &'a [Lapse],
+}
+
+/// How often a release that had the traffic could not bear it any longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lapse {
+    pub release: Release,
+    times: u32,
+    /// The weight that ran it, and when it was last deployed.
+    runs: u64,
+    deployed: Option<Instant>,
+}
+
+/// So often it is taken for bad luck.
+const FORGIVEN: u32 = 1;
+
+impl Lapse {
+    /// Whether the traffic keeps to another release that can bear it.
+    pub fn is_distrusted(&self) -> bool {
+        self.times > FORGIVEN
+    }
+
+    /// Whether it is the same as then: no more runs it, and nobody deployed it anew.
+    fn is_of(&self, share: &Share<'_>) -> bool {
+        let grown = share.runs > self.runs || share.deployed > self.deployed;
+        self.release == *share.release && !grown
+    }
 }
 
 /// What the traffic keeps to from now on. `None`: to no release.
@@ -41,15 +76,38 @@ pub fn preferred(rule: &Rule<'_>, runners: &[Runner<'_>]) -> Option<Release> {
     }
     let whole: u64 = runners.iter().map(|runner| u64::from(runner.weight)).sum();
     let shares = shares(runners);
-    let able = shares.iter().filter(|share| share.up > 0 && bears(share.up, whole, rule.min));
+    let able = shares.iter().filter(|share| share.bears(whole, rule.min));
+    let Past { held, lapses } = rule.past;
+    let is_trusted =
+        |share: &Share<'_>| !lapses.iter().any(|it| it.is_distrusted() && it.is_of(share));
     let chosen = match rule.on_skew {
         OnSkew::Report => None,
-        OnSkew::PreferNewest => able.max_by_key(|share| share.age()),
+        OnSkew::PreferNewest => able.max_by_key(|share| (is_trusted(share), share.age())),
         OnSkew::PreferMajority => {
-            able.max_by_key(|share| (share.runs, Some(share.release) == rule.held, share.age()))
+            able.max_by_key(|share| (share.runs, Some(share.release) == held, share.age()))
         }
     };
     chosen.map(|share| share.release.clone())
+}
+
+/// What is to be remembered when the traffic keeps to `now`.
+pub fn lapses(rule: &Rule<'_>, runners: &[Runner<'_>], now: Option<&Release>) -> Vec<Lapse> {
+    if rule.on_skew != OnSkew::PreferNewest {
+        return Vec::new();
+    }
+    let whole: u64 = runners.iter().map(|runner| u64::from(runner.weight)).sum();
+    let Past { held, lapses } = rule.past;
+    let lapse = |share: &Share<'_>| {
+        let known = lapses.iter().find(|lapse| lapse.is_of(share));
+        let had_it = held == Some(share.release) && now != held;
+        let lapsed = u32::from(had_it && !share.bears(whole, rule.min));
+        let Share { release, runs, deployed, .. } = *share;
+        let first = || Lapse { release: release.clone(), times: 0, runs, deployed };
+        let mut lapse = known.cloned().unwrap_or_else(first);
+        lapse.times = lapse.times.saturating_add(lapsed);
+        (lapse.times > 0).then_some(lapse)
+    };
+    shares(runners).iter().filter_map(lapse).collect()
 }
 
 /// The releases that are run, the oldest first, as `prefer-newest` sees them.
@@ -77,6 +135,10 @@ struct Share<'a> {
 }
 
 impl Share<'_> {
+    fn bears(&self, whole: u64, min: f64) -> bool {
+        self.up > 0 && bears(self.up, whole, min)
+    }
+
     /// The newest is the greatest. The name is last, so that no two are equal.
     fn age(&self) -> (Option<Instant>, Option<&Version>, u64, &Release) {
         (self.deployed, self.version.as_ref(), self.runs, self.release)
@@ -134,7 +196,8 @@ mod tests {
             .map(|(deployed, up)| Runner { deployed: deployed.as_ref(), weight: 1, up: *up })
             .collect();
         let held: Option<Release> = held.map(|held| held.parse().unwrap());
-        let rule = Rule { on_skew, min, held: held.as_ref() };
+        let past = Past { held: held.as_ref(), lapses: &[] };
+        let rule = Rule { on_skew, min, past };
         preferred(&rule, &runners).map(|release| release.to_string())
     }
 
@@ -180,6 +243,64 @@ mod tests {
         newest(0.5, "1.5@1 1.4", "1.5");
         newest(0.5, "1.5@1 1.4!", "1.5");
         newest(0.5, "1.5@1! 1.4", "1.4");
+    }
+
+    /// A release, the minute of its deployment, and whether the backend is up.
+    type Ran = (&'static str, u64, bool);
+
+    /// What the traffic keeps to, one state of the pool after another.
+    #[track_caller]
+    fn life(pools: &[(&[Ran], &str)]) {
+        let start = Instant::now();
+        let mut held: Option<Release> = None;
+        let mut known: Vec<Lapse> = Vec::new();
+        for (number, (pool, expected)) in pools.iter().enumerate() {
+            let deployed = |(name, minute, _): &Ran| Deployed {
+                release: name.parse().unwrap(),
+                at: Some(start + Duration::from_secs(60 * minute)),
+            };
+            let deployed: Vec<Deployed> = pool.iter().map(deployed).collect();
+            let runner =
+                |(deployed, (_, _, up))| Runner { deployed: Some(deployed), weight: 1, up };
+            let runners: Vec<Runner<'_>> =
+                deployed.iter().zip(pool.iter().copied()).map(runner).collect();
+            let past = Past { held: held.as_ref(), lapses: &known };
+            let rule = Rule { on_skew: OnSkew::PreferNewest, min: 0.5, past };
+            let now = preferred(&rule, &runners);
+            let lapses = lapses(&rule, &runners, now.as_ref());
+            let word = now.as_ref().map_or("all".to_owned(), ToString::to_string);
+            assert_eq!(word, *expected, "state {number}");
+            (held, known) = (now, lapses);
+        }
+    }
+
+    #[test]
+    fn one_that_goes_up_and_down_does_not_move_the_traffic_for_ever() {
+        let old = [("1.4", 0, true), ("1.4", 0, true)];
+        let (up, down) = (("1.5", 2, true), ("1.5", 2, false));
+        let other = ("1.5", 1, true);
+        let well = &[up, other, old[0], old[1]][..];
+        let ill = &[down, other, old[0], old[1]][..];
+        let more = &[up, other, ("1.5", 3, true), old[1]][..];
+        let alone = &[up, other, ("1.4", 0, false), old[1]][..];
+        life(&[
+            (well, "1.5"),
+            (ill, "1.4"),
+            (well, "1.5"),
+            (ill, "1.4"),
+            (well, "1.4"),
+            (well, "1.4"),
+        ]);
+        // It has the traffic again when more runs it, or nobody else can bear it.
+        life(&[
+            (well, "1.5"),
+            (ill, "1.4"),
+            (well, "1.5"),
+            (ill, "1.4"),
+            (well, "1.4"),
+            (more, "1.5"),
+        ]);
+        life(&[(well, "1.5"), (ill, "1.4"), (well, "1.5"), (ill, "1.4"), (alone, "1.5")]);
     }
 
     #[test]

@@ -151,8 +151,8 @@ fn who_is_left_alone_is_tried_when_the_pool_can_not_spare_it_any_longer() {
 #[test]
 fn a_5xx_counts_only_where_it_is_a_failure() {
     let a = Moody::start("a");
-    let config = TWO.replace(", \"$b\"", "").replace("fall = 0", "fall = 0, count_5xx = false");
-    let config = config.replace("trials = 2", "max_open = \"100%\"");
+    let config = TWO.replace(", \"$b\"", "");
+    let config = config.replace("trials = 2", "count_5xx = false, max_open = \"100%\"");
     let daemon = Setup::of(&config).with("a", a.address()).with("open", "10m").start();
     a.turn(true);
     for _ in 0..30 {
@@ -219,6 +219,7 @@ fn no_more_try_it_than_decide() {
         })
         .collect();
     daemon.wait_for_metric("equipoise_pool_queue_length", &[("pool", "app")], 6.0);
+    wait_until(DEADLINE, "the trials", || came.load(Ordering::SeqCst) >= 2);
     assert_eq!(came.load(Ordering::SeqCst), 2);
     let_go.store(true, Ordering::SeqCst);
     assert!(clients.iter_mut().all(|client| client.answer().status == 200));

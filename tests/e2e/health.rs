@@ -1,12 +1,16 @@
 //! Whom we hold to be up: by probes, by what requests met, by an operator's word.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    net::TcpListener,
+    process::Command,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use crate::harness::{
-    Client, DEADLINE, Daemon, End, Load, Origin, Setup, free_port, get, request, wait_until,
+    BINARY, Client, DEADLINE, Daemon, End, Load, Origin, Setup, free_port, get, request, wait_until,
 };
 
 const UP: &str = "equipoise_backend_up";
@@ -218,7 +222,7 @@ fn errors_in_a_row_turn_a_backend_down() {
         }
     });
     let well = Origin::answering("well");
-    let keys = "backends = [\"$sick\", \"$well\"]\npassive = { fall = 3, retry_after = \"1h\" }";
+    let keys = "backends = [\"$sick\", \"$well\"]\npassive = { fall = 3, count_5xx = true, retry_after = \"1h\" }";
     let setup = Setup::of(&config(keys)).with("sick", sick.address());
     let daemon = setup.with("well", well.address()).start();
     let mut client = Client::connect(daemon.address("web"));
@@ -231,15 +235,15 @@ fn errors_in_a_row_turn_a_backend_down() {
 }
 
 #[test]
-fn errors_are_not_counted_where_told_so() {
+fn one_client_that_provokes_errors_takes_no_backend_from_the_others() {
     let sick = Origin::start(|peer| {
         while peer.request().is_some() {
             peer.answer(500, "sick");
         }
     });
-    let keys = "backends = [\"$sick\"]\npassive = { fall = 1, count_5xx = false }";
+    let keys = "backends = [\"$sick\"]\nretry = { attempts = 1 }";
     let daemon = Setup::of(&config(keys)).with("sick", sick.address()).start();
-    for _ in 0..10 {
+    for _ in 0..20 {
         assert_eq!(get(daemon.address("web"), "/").status, 500);
     }
     assert!(is_up(&daemon, &sick));
@@ -254,7 +258,7 @@ fn a_success_between_errors_starts_the_count_again() {
             peer.answer(if number % 3 == 2 { 200 } else { 500 }, "");
         }
     });
-    let keys = "backends = [\"$moody\"]\npassive = { fall = 3 }";
+    let keys = "backends = [\"$moody\"]\npassive = { fall = 3, count_5xx = true }";
     let daemon = Setup::of(&config(keys)).with("moody", moody.address()).start();
     let mut client = Client::connect(daemon.address("web"));
     for _ in 0..30 {
@@ -284,11 +288,15 @@ fn passive_failures_turn_a_backend_down_before_its_next_probe() {
             peer.answer(if request.target == "/healthz" { 200 } else { 500 }, "");
         }
     });
-    let keys = "backends = [\"$origin\"]\nhealth = { path = \"/healthz\", interval = \"1h\" }\npassive = { fall = 2 }";
+    let keys = "backends = [\"$origin\"]\nhealth = { path = \"/healthz\", interval = \"1h\" }\n\
+                passive = { fall = 2, count_5xx = true }";
     let daemon = Setup::of(&config(keys)).with("origin", origin.address()).start();
     let web = daemon.address("web");
     assert_eq!((get(web, "/").status, get(web, "/").status), (500, 500));
     wait_until(DEADLINE, "the backend to go down", || get(web, "/").status == 503);
+    let status = daemon.command(&["status"]).stdout;
+    let why = "is down: 2 requests in a row failed; probes bring it back";
+    assert!(status.contains(why), "{status}");
 }
 
 /// A backend that answers no probe before the gate is open.
@@ -533,4 +541,30 @@ fn another_port_of_a_backend_that_speaks_http2_is_asked_in_http1() {
     let daemon = setup.with("port", probed.address().port()).start();
     assert_eq!(get(daemon.address("web"), "/").text(), "served over HTTP/2");
     assert_eq!(probed.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn silent_backends_of_one_pool_keep_no_other_from_being_probed() {
+    let silent = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    // More than may be probed at once, whatever the limit of open files is in a container.
+    let backends: Vec<String> = (0..300)
+        .map(|number| format!("\"127.1.{}.{}:{port}\"", number / 200, 1 + number % 200))
+        .collect();
+    let origin = Origin::answering("fine");
+    let daemon = Setup::of(&format!(
+        "workers = 1\n[listener.web]\nbind = [\"$web\"]\n[[route]]\npool = \"app\"\n\
+         [[route]]\npath = \"/silent\"\npool = \"silent\"\n\
+         [pool.silent]\nbackends = [{}]\n\
+         health = {{ interval = \"2s\", timeout = \"2s\", start = \"assume-up\" }}\n\
+         [pool.app]\nbackends = [\"$origin\"]\nhealth = {{ interval = \"500ms\" }}\n",
+        backends.join(", ")
+    ));
+    let limit = "ulimit -n 1024; exec \"$@\"";
+    let daemon = daemon.with("origin", origin.address());
+    let daemon =
+        daemon.spawn_as(Command::new("sh").args(["-c", limit, "sh", BINARY, "run", "--config"]));
+    daemon.wait_for_log("pool silent: probes begin later than every 2s");
+    let before = origin.requests();
+    wait_until(DEADLINE, "probes of the other pool", || origin.requests() > before + 10);
 }

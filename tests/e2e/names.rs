@@ -233,6 +233,43 @@ fn services_tell_ports_weights_and_backups() {
 }
 
 #[test]
+fn of_too_many_services_the_first_to_be_asked_serve() {
+    let mut origins = [Origin::answering("a"), Origin::answering("b")];
+    // What matters is the priority: the lower port is not the better one.
+    origins.sort_by_key(|origin| origin.address().port());
+    let [backup, primary] = origins;
+    let names = NameServer::start();
+    for origin in [&backup, &primary] {
+        names.leads(&format!("{}.internal", origin.address().port()), &["127.0.0.1"]);
+    }
+    let both = vec![service(20, 1, &backup), service(10, 1, &primary)];
+    names.says("_http._tcp.app.internal", Says::Records(both));
+    let pool = "backends = [\"srv:_http._tcp.app.internal\"]";
+    let text = format!("{}max_addresses = 1\n", config(&names, pool));
+    let daemon = Setup::of(&text).start();
+    get(daemon.address("web"), "/");
+    assert_eq!((backup.requests(), primary.requests()), (0, 1));
+    daemon.wait_for_log("2 addresses were answered: 1 are used");
+}
+
+#[test]
+fn a_reload_to_another_name_server_asks_it_at_once() {
+    let [a, _b] = Origin::answering_at(["127.0.0.2", "127.0.0.3"]);
+    let [one, other] = [NameServer::start(), NameServer::start()];
+    one.leads("app.internal", &["127.0.0.2"]);
+    other.leads("app.internal", &["127.0.0.3"]);
+    let long =
+        |names: &NameServer| format!("{}min_ttl = \"1h\"\nmax_ttl = \"1h\"\n", config(names, APP));
+    let mut daemon = Setup::of(&long(&one)).with("port", a.address().port()).start();
+    assert_eq!(get(daemon.address("web"), "/").text(), "127.0.0.2");
+    daemon.rewrite(&long(&other));
+    daemon.reload();
+    wait_until(DEADLINE, "requests to follow", || {
+        get(daemon.address("web"), "/").text() == "127.0.0.3"
+    });
+}
+
+#[test]
 fn an_answer_too_large_for_udp_comes_over_tcp_and_is_bounded() {
     let [a] = Origin::answering_at(["127.0.1.200"]);
     let names = NameServer::start();
@@ -275,6 +312,10 @@ fn an_operator_drains_a_name_with_all_that_it_leads_to() {
     let daemon = setup(&names, APP, &a).start();
     let port = a.address().port();
     let (name, one) = (format!("app/app.internal:{port}"), format!("app/127.0.0.3:{port}"));
+    let weight = daemon.command(&["weight", &name, "3"]);
+    assert_eq!(weight.code, 4, "{}", weight.words());
+    let help = format!("now these are app/127.0.0.2:{port}");
+    assert!(weight.words().contains(&help), "{}", weight.words());
     let drain = daemon.command(&["drain", &name]);
     assert!(drain.stdout.contains("127.0.0.2"), "{}", drain.words());
     names.leads("app.internal", &["127.0.0.2", "127.0.0.3"]);

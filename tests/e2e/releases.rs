@@ -329,6 +329,29 @@ fn other_releases_are_used_before_an_outage() {
 }
 
 #[test]
+fn a_server_that_goes_up_and_down_does_not_move_the_traffic_for_ever() {
+    let (servers, daemon) = four("on_skew = \"prefer-newest\"");
+    servers[0].deploy("1.5.0");
+    servers[1].deploy("1.5.0");
+    wait_until_answered_by(&daemon, &["1.5.0"]);
+    let up = |value| {
+        let backend = servers[0].name();
+        daemon.wait_for_metric("equipoise_backend_up", &[("backend", &backend)], value);
+    };
+    for back_at in ["1.5.0", "1.4.2"] {
+        servers[0].origin.stop();
+        wait_until_answered_by(&daemon, &["1.4.2"]);
+        up(0.0);
+        servers[0].origin.restart();
+        up(1.0);
+        wait_until_answered_by(&daemon, &[back_at]);
+    }
+    daemon.wait_for_log("traffic keeps to 1.4.2: 1.5.0 could not bear it time and again");
+    servers[2].deploy("1.5.0");
+    wait_until_answered_by(&daemon, &["1.5.0"]);
+}
+
+#[test]
 fn while_no_release_can_bear_the_traffic_all_are_used() {
     let (servers, daemon) = four("on_skew = \"prefer-newest\"\non_skew_min = \"75%\"");
     servers[0].deploy("1.5.0");

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::TcpListener,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -15,8 +16,8 @@ use rustix::{
 };
 
 use crate::harness::{
-    Authority, Client, DEADLINE, Daemon, End, Load, Origin, Setup, TlsVersions, client_config, get,
-    request, wait_until,
+    Authority, Client, DEADLINE, Daemon, End, Load, Origin, Setup, TlsVersions, client_config,
+    equipoise, free_port, get, request, wait_until,
 };
 
 const RELOADS: &str = "equipoise_reloads_total";
@@ -122,6 +123,38 @@ fn an_address_of_ours_that_is_in_the_way_is_named() {
     assert_eq!(refused.code, 4, "{refused:?}");
     assert!(refused.words().contains(&format!("remove {web} by one reload")), "{refused:?}");
     assert_eq!(get(web, "/").text(), "still here");
+    // From a listener to [metrics], and from [metrics] to all addresses.
+    let pools = config(r#""$origin""#);
+    let metrics = daemon.address("metrics");
+    let moved = |bind: &str| format!("{pools}[metrics]\nbind = \"{bind}\"\n");
+    let to_metrics = moved(&web.to_string()).replace("$web", "$other");
+    let to_all = moved(&format!("0.0.0.0:{}", metrics.port()));
+    let to_listener = moved("$other").replace("$web", &metrics.to_string());
+    for (text, ours) in [(to_metrics, web), (to_all, metrics), (to_listener, metrics)] {
+        daemon.rewrite(&text);
+        let refused = daemon.command(&["reload"]);
+        assert_eq!(refused.code, 4, "{refused:?}");
+        assert!(refused.words().contains(&format!("remove {ours} by one reload")), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_refused_reload_leaves_nothing_on_the_disk() {
+    let origin = Origin::answering("ok");
+    let setup = Setup::of(&config(r#""$origin""#)).with("origin", origin.address());
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = taken.local_addr().expect("an address").to_string();
+    let socket = setup.dir().join("admin.sock");
+    let mut daemon = setup.start();
+    daemon.rewrite(&format!(
+        "{}[access_log]\nto = \"access.log\"\n[admin]\nsocket = \"new/er/b.sock\"\n",
+        config(r#""$origin""#).replace("$web", &taken)
+    ));
+    let socket = socket.to_str().expect("a path in UTF-8");
+    let refused = equipoise(&["reload", "--socket", socket]);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    let left = |name: &str| daemon.dir().join(name).exists();
+    assert!(!left("access.log") && !left("new") && left("admin.sock"));
 }
 
 #[test]
@@ -228,6 +261,16 @@ fn a_removed_backend_finishes_what_it_has() {
 }
 
 #[test]
+fn a_reload_that_leaves_no_backend_up_says_so() {
+    let origin = Origin::answering("ok");
+    let text = |backends: &str| format!("{}\nhealth = {{}}\n", config(backends));
+    let mut daemon = Setup::of(&text(r#""$origin""#)).with("origin", origin.address()).start();
+    daemon.rewrite(&text(&format!("\"127.0.0.1:{}\"", free_port())));
+    daemon.reload();
+    daemon.wait_for_log("pool app: no backend is up");
+}
+
+#[test]
 fn the_difference_is_told_in_words() {
     let origins = ["a", "b"].map(Origin::answering);
     let setup = Setup::of(&config(r#""$a""#)).with("a", origins[0].address());
@@ -236,10 +279,11 @@ fn the_difference_is_told_in_words() {
     let told = daemon.command(&["reload"]);
     assert_eq!(told.code, 0, "{told:?}");
     for (origin, change) in origins.iter().zip(["removed", "added"]) {
-        let words = format!("pool app: {} {change}; 0 connections will close", origin.address());
+        let words = format!("pool app: {} {change}", origin.address());
         assert!(told.words().contains(&words), "{words} is not in {told:?}");
         daemon.wait_for_log(&words);
     }
+    assert!(!told.words().contains("will close"), "no client notices it: {told:?}");
 }
 
 #[test]
@@ -316,6 +360,12 @@ fn a_reload_that_hangs_holds_up_neither_service_nor_end() {
     daemon.signal(Signal::HUP);
     assert_eq!(get(daemon.address("web"), "/").text(), "ok");
     assert_eq!(daemon.probe("/readyz"), Some(200));
+    let socket = daemon.dir().join("admin.sock");
+    let socket = socket.to_str().expect("a path in UTF-8");
+    wait_until(DEADLINE, "the status to tell", || {
+        let status = equipoise(&["status", "--socket", socket]).stdout;
+        status.contains("a reload has been under way for ")
+    });
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait_exit(), 0);
 }

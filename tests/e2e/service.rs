@@ -436,3 +436,31 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     });
     assert_eq!(code.and_then(|status| status.code()), Some(0));
 }
+
+#[test]
+fn an_admin_socket_whose_file_is_gone_comes_again() {
+    let origin = Origin::answering("ok");
+    let daemon = Setup::of(ONE_BACKEND).with("origin", origin.address()).start();
+    let socket = daemon.dir().join("admin.sock");
+    fs::remove_file(&socket).expect("it is there");
+    assert_eq!(daemon.command(&["status"]).code, 3);
+    daemon.hang_up();
+    assert_eq!(daemon.command(&["status"]).code, 0, "a reload brings it back");
+    fs::remove_file(&socket).expect("it is there");
+    wait_until(DEADLINE, "it to come by itself", || daemon.command(&["status"]).code == 0);
+    daemon.wait_for_log("the admin socket's file was gone: it is there again");
+}
+
+#[test]
+fn a_socket_that_the_file_says_now_and_the_daemon_does_not_yet() {
+    let origin = Origin::answering("ok");
+    let mut daemon = Setup::of(ONE_BACKEND).with("origin", origin.address()).start();
+    let moved =
+        ONE_BACKEND.replace("[listener.web]", "[admin]\nsocket = \"b.sock\"\n[listener.web]");
+    daemon.rewrite(&moved);
+    let output = daemon.command(&["reload"]);
+    assert_eq!(output.code, 3, "{output:?}");
+    assert!(output.words().contains("the daemon still listens where it said before"), "{output:?}");
+    daemon.hang_up();
+    assert_eq!(daemon.command(&["status"]).code, 0);
+}

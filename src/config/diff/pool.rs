@@ -223,8 +223,10 @@ fn breaker(changes: &mut Changes, old: Option<&Breaker>, new: Option<&Breaker>) 
         (Some(_), None) => return changes.note("breaker removed"),
         (Some(old), Some(new)) => (old, new),
     };
-    let Breaker { failures, window, min_requests, open, longest, trials, max_open } = *old;
+    let Breaker { failures, count_5xx, window, min_requests, open, longest, trials, max_open } =
+        *old;
     changes.value("breaker failures", share_text(failures), share_text(new.failures));
+    changes.value("breaker count_5xx", count_5xx, new.count_5xx);
     changes.duration("breaker window", window, new.window);
     changes.value("breaker min_requests", min_requests, new.min_requests);
     changes.duration("breaker open", open, new.open);

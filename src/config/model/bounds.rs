@@ -25,6 +25,8 @@ pub struct Queue {
 pub struct Breaker {
     /// The share (0 to 1) of a backend's requests whose failing opens its breaker.
     pub failures: f64,
+    /// Whether a 5xx answer is a failure.
+    pub count_5xx: bool,
     /// Over how long they are counted.
     pub window: Duration,
     /// Fewer than these within the window say nothing.

@@ -1,7 +1,7 @@
 //! What a pool says of HTTP, where TCP listeners alone lead to it: none is read there.
 
 use crate::config::model::{
-    Hash, HashKey, HostHeader, Passive, Pool, PoolTimeouts, ProbeKind, Protocol,
+    Breaker, Hash, HashKey, HostHeader, Passive, Pool, PoolTimeouts, ProbeKind, Protocol,
 };
 
 /// A note for each key that has no effect. A default that is written out is none.
@@ -37,12 +37,14 @@ fn is_of_requests(hash: Option<&Hash>) -> bool {
     }
 }
 
-fn of_backends(pool: &Pool) -> [Key; 4] {
+fn of_backends(pool: &Pool) -> [Key; 5] {
     let is_http = |kind: &ProbeKind| matches!(kind, ProbeKind::Http(_));
     let probes_http = pool.health.as_ref().is_some_and(|health| is_http(&health.kind));
     // It is the name in TLS as well, where there is some.
     let sets_host = pool.host_header != HostHeader::Pass && pool.tls.is_none();
-    let counts_all = pool.passive.count_5xx == Passive::default().count_5xx;
+    let counts = pool.passive.count_5xx != Passive::default().count_5xx;
+    let usual = Breaker::default().count_5xx;
+    let breaks = pool.breaker.is_some_and(|breaker| breaker.count_5xx != usual);
     let protocol = pool.protocol != Protocol::Http1 && !probes_http;
     let no_status = "read no status; remove it";
     [
@@ -53,7 +55,8 @@ fn of_backends(pool: &Pool) -> [Key; 4] {
         },
         Key { name: "protocol", is_written: protocol, why: "relay any; remove it" },
         Key { name: "host_header", is_written: sets_host, why: "send no header; remove it" },
-        Key { name: "passive.count_5xx", is_written: !counts_all, why: no_status },
+        Key { name: "passive.count_5xx", is_written: counts, why: no_status },
+        Key { name: "breaker.count_5xx", is_written: breaks, why: no_status },
     ]
 }
 
@@ -111,12 +114,13 @@ mod tests {
     #[test]
     fn backends_are_sent_what_comes() {
         let keys = "hedge = {}\nprotocol = \"h2\"\nhost_header = \"a.internal\"\n\
-                    passive = { count_5xx = false }";
+                    passive = { count_5xx = true }\nbreaker = { count_5xx = false }";
         let told = [
             ("hedge", "wait for no answer; remove it"),
             ("protocol", "relay any; remove it"),
             ("host_header", "send no header; remove it"),
             ("passive.count_5xx", "read no status; remove it"),
+            ("breaker.count_5xx", "read no status; remove it"),
         ];
         check(&format!("{PROBED}{keys}"), &told);
         // Probes speak it, and TLS asks for the name.

@@ -1,6 +1,7 @@
 //! What a look-up of a name came to. Pure.
 
 use std::{
+    cmp::Reverse,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::Duration,
@@ -43,6 +44,25 @@ pub struct Service {
     pub weight: u16,
     /// The server's own name.
     pub target: Arc<str>,
+}
+
+impl Destination {
+    /// Whom an SRV record wants asked first is less (RFC 2782); without one all are alike.
+    pub fn rank(&self) -> Option<(u16, Reverse<u16>)> {
+        self.service.as_ref().map(Service::rank)
+    }
+
+    /// Whether both are one server, whatever is said of it.
+    pub fn is_at(&self, other: &Destination) -> bool {
+        let port = |it: &Destination| it.service.as_ref().map(|service| service.port);
+        self.ip == other.ip && port(self) == port(other)
+    }
+}
+
+impl Service {
+    pub fn rank(&self) -> (u16, Reverse<u16>) {
+        (self.priority, Reverse(self.weight))
+    }
 }
 
 /// The addresses of one family of one host could not be had.

@@ -173,8 +173,9 @@ impl Held {
         Taken { changed: before != self.destinations, lines }
     }
 
-    /// What an answer leads to, in an order that does not depend on the name server's; where it is
-    /// too much, first what is in use: a name server that shuffles must not move the traffic.
+    /// What an answer leads to, in an order that does not depend on the name server's. Where it is
+    /// too much, the lowest priorities of SRV records, which serve before all others, and of those
+    /// first what is in use: a name server that shuffles must not move the traffic.
     fn chosen(&self, found: Found, most: usize) -> (Vec<Destination>, usize) {
         let Found { mut destinations, gaps, ttl: _ } = found;
         let held = self.destinations.iter();
@@ -184,7 +185,11 @@ impl Held {
         destinations.dedup();
         let left_out = destinations.len().saturating_sub(most);
         if left_out > 0 {
-            destinations.sort_by_key(|it| self.destinations.binary_search(it).is_err());
+            let is_new = |it: &Destination| !self.destinations.iter().any(|held| held.is_at(it));
+            destinations.sort_by_cached_key(|it| {
+                let rank = it.rank();
+                (rank.map(|(priority, _)| priority), is_new(it), rank)
+            });
             destinations.truncate(most);
             destinations.sort();
         }
@@ -407,6 +412,30 @@ mod tests {
         assert!(lines.contains("5 addresses were answered: 3 are used"), "{lines}");
         assert_eq!(life.ips(), ["10.0.0.1", "10.0.0.8", "10.0.0.9"]);
         assert_eq!(life.take(found(&many)), "", "and it is told once");
+    }
+
+    #[test]
+    fn of_too_many_servers_those_of_the_lowest_priority_serve() {
+        let at = |last, port, priority| Destination {
+            ip: IpAddr::from([10, 0, 0, last]),
+            service: Some(Service { port, priority, weight: 1, target: "a".into() }),
+        };
+        let found = |destinations: &[Destination]| {
+            let (destinations, ttl) = (destinations.to_vec(), Duration::from_secs(5));
+            Answer::Found(Found { destinations, gaps: Vec::new(), ttl })
+        };
+        let mut life = Life::new();
+        let backups: Vec<Destination> = (1..4).map(|last| at(last, 80, 20)).collect();
+        let primaries: Vec<Destination> = (4..7).map(|last| at(last, 9_000, 10)).collect();
+        let lines = life.take(found(&[&backups[..], &primaries[1..]].concat()));
+        assert!(lines.contains("5 addresses were answered: 3 are used"), "{lines}");
+        assert_eq!(life.ips(), ["10.0.0.1", "10.0.0.5", "10.0.0.6"]);
+        life.take(found(&[&backups[1..], &primaries[1..]].concat()));
+        assert_eq!(life.ips(), ["10.0.0.2", "10.0.0.5", "10.0.0.6"]);
+        life.take(found(&[&backups[..], &primaries[1..]].concat()));
+        assert_eq!(life.ips(), ["10.0.0.2", "10.0.0.5", "10.0.0.6"], "what is in use stays");
+        life.take(found(&[&backups[..], &primaries[..]].concat()));
+        assert_eq!(life.ips(), ["10.0.0.4", "10.0.0.5", "10.0.0.6"]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use hickory_resolver::{
         rr::{self, RData, Record, RecordType},
     },
 };
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 
 use crate::{
     config::{Family, Name, Resolver},
@@ -26,6 +26,12 @@ use crate::{
     },
     units::duration_text,
 };
+
+/// SRV records of one answer that are looked at: any `max_addresses` is less.
+const MOST_RECORDS: usize = 1024;
+
+/// Servers of SRV records that are looked up at once.
+const TARGETS_AT_ONCE: usize = 32;
 
 /// How long an entry of the hosts file holds, which tells no time to live.
 const HOSTS_TTL: Duration = Duration::from_secs(5);
@@ -100,17 +106,20 @@ impl Asking {
 
     /// The servers that SRV records tell, with their addresses.
     async fn servers(self: &Arc<Self>, mut records: Vec<Service>, ttl: Duration) -> Answer {
-        records.sort();
+        // `max_addresses` cuts where it is known what is in use; this bounds the look-ups alone.
+        records.sort_by(|a, b| (a.rank(), a).cmp(&(b.rank(), b)));
         records.dedup();
-        records.truncate(self.rules.max_addresses);
+        records.truncate(MOST_RECORDS);
         // A lone `.` says that the service is not offered here (RFC 2782).
         records.retain(|service| *service.target != *".");
         let targets = records.iter().map(|service| service.target.clone());
         let targets: BTreeSet<Arc<str>> = targets.collect();
+        let slots = Arc::new(Semaphore::new(TARGETS_AT_ONCE));
         let mut asked = JoinSet::new();
         for target in targets {
-            let asking = self.clone();
+            let (asking, slots) = (self.clone(), slots.clone());
             asked.spawn(async move {
+                let _slot = slots.acquire().await;
                 let addresses = asking.host(&target).await;
                 (target, addresses)
             });

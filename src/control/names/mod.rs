@@ -96,6 +96,8 @@ impl Lookups {
     /// Brings the tasks in line with a configuration: those whose rules stay go on undisturbed.
     /// Needs the runtime.
     pub fn follow(&mut self, config: &Config, names: &Names, metrics: &Metrics) {
+        // What others said is not waited for: the answer is wanted of those who are asked now.
+        let asks_others = self.next_task > 0 && self.rules != config.resolver;
         if self.rules != config.resolver {
             self.rules = config.resolver.clone();
             self.servers = Arc::default();
@@ -107,7 +109,7 @@ impl Lookups {
             if !self.running.contains_key(&name) {
                 let resolved = |held: &held::Held| held.standing == Standing::Resolved;
                 let known = names.get(&name).is_some_and(resolved);
-                let delay = if known { self.rules.min_ttl } else { Duration::ZERO };
+                let delay = if known && !asks_others { self.rules.min_ttl } else { Duration::ZERO };
                 let metrics = metrics.name(&name.to_string());
                 self.start(name, metrics, delay);
             }

@@ -4,11 +4,13 @@
 //! - `h2`: the same over HTTP/2.
 //! - `answer`: what an HTTP answer means; pure.
 //! - `release`: which release it names; pure.
+//! - `room`: how many at once.
 
 mod answer;
 mod ask;
 mod h2;
 mod release;
+mod room;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,7 +19,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
     task::AbortHandle,
     time::{Instant, sleep_until},
 };
@@ -35,9 +37,7 @@ use crate::{
         members::{Member, Pool},
     },
 };
-
-/// Probes under way at once; more wait, so that thousands of backends don't take every descriptor.
-const MAX_AT_ONCE: usize = 128;
+use room::Room;
 
 /// Reports that may wait; probes wait then too.
 pub const MAX_REPORTS: usize = 256;
@@ -57,7 +57,9 @@ pub struct Report {
 pub struct Probes {
     running: HashMap<Key, Running>,
     reports: mpsc::Sender<Report>,
-    slots: Arc<Semaphore>,
+    /// By the pool's name: thousands of backends must not take every descriptor.
+    rooms: HashMap<Arc<str>, Arc<Room>>,
+    most_at_once: usize,
     next_task: u64,
     /// The slot in which the control thread counts.
     metrics_slot: usize,
@@ -91,8 +93,14 @@ impl Drop for Running {
 
 impl Probes {
     pub fn new(reports: mpsc::Sender<Report>, metrics_slot: usize) -> Probes {
-        let slots = Arc::new(Semaphore::new(MAX_AT_ONCE));
-        Probes { running: HashMap::new(), reports, slots, next_task: 0, metrics_slot }
+        Probes {
+            running: HashMap::new(),
+            reports,
+            rooms: HashMap::new(),
+            most_at_once: room::most_at_once(),
+            next_task: 0,
+            metrics_slot,
+        }
     }
 
     /// Brings the tasks in line with the pools: those whose settings stay go on undisturbed.
@@ -100,6 +108,7 @@ impl Probes {
     pub fn follow(&mut self, pools: &[Arc<Pool>]) {
         let mut wanted = HashSet::new();
         let mut started = 0;
+        self.settle_rooms(pools);
         for pool in pools {
             let Some(health) = &pool.config.health else {
                 continue;
@@ -121,6 +130,17 @@ impl Probes {
         self.running.retain(|key, _| wanted.contains(key));
     }
 
+    fn settle_rooms(&mut self, pools: &[Arc<Pool>]) {
+        let probed = || pools.iter().filter(|pool| pool.config.health.is_some());
+        let share = room::share(self.most_at_once, probed().count());
+        let mut before = std::mem::take(&mut self.rooms);
+        for name in probed().map(|pool| &pool.config.name) {
+            let room = before.remove(name).unwrap_or_else(|| Arc::new(Room::new(share)));
+            room.settle(share);
+            self.rooms.insert(name.clone(), room);
+        }
+    }
+
     /// What a report says, unless its task was ended meanwhile.
     pub fn take(&self, report: Report) -> Option<(Key, ProbeResult)> {
         let running = self.running.get(&report.key)?;
@@ -137,7 +157,7 @@ impl Probes {
             proxy_protocol: pool.config.proxy_protocol,
             tls: pool.tls.clone(),
             task: self.next_task,
-            slots: self.slots.clone(),
+            room: self.rooms[&pool.config.name].clone(),
             reports: self.reports.clone(),
             metrics_slot: self.metrics_slot,
         };
@@ -164,7 +184,7 @@ struct Probing {
     proxy_protocol: Option<ProxyProtocol>,
     tls: Option<Arc<ClientTls>>,
     task: u64,
-    slots: Arc<Semaphore>,
+    room: Arc<Room>,
     reports: mpsc::Sender<Report>,
     metrics_slot: usize,
 }
@@ -176,10 +196,15 @@ impl Probing {
             sleep_until(next).await;
             // From start to start, but never a second probe while the first still waits.
             let wait = stretched(self.health.interval, self.health.jitter, fastrand::f64());
-            next = Instant::now() + wait;
-            let Ok(slot) = self.slots.acquire().await else {
+            let due = Instant::now();
+            next = due + wait;
+            let Some(slot) = self.room.enter().await else {
                 return;
             };
+            let now = Instant::now();
+            if let Some(words) = self.room.late(now - due, self.health.interval, now.into_std()) {
+                tracing::warn!("pool {}: {words}", self.backend.key().pool);
+            }
             let result = ask::probe(&self.health, &self.dial()).await;
             drop(slot);
             self.count(&result);

@@ -77,6 +77,8 @@ pub struct Running {
     asking: mpsc::Sender<Ask>,
     page: Option<Served>,
     admin: (AdminSocket, Served),
+    /// Why its file can't be had again, as it was told last.
+    admin_trouble: Option<String>,
     /// What runs on the blocking pool: at most one of each kind.
     jobs: JoinSet<Done>,
     reload_job: Option<tokio::task::Id>,
@@ -105,7 +107,8 @@ impl Drop for Served {
 enum Done {
     Prepared(Box<Result<Ready, Refused>>),
     /// For the configuration that served when it began.
-    Looked(Arc<Config>, Box<Look>),
+    /// And the admin socket again, or why not, where its file was gone.
+    Looked(Arc<Config>, Box<Look>, Option<Result<AdminSocket, String>>),
 }
 
 /// What wakes the control thread.
@@ -150,6 +153,7 @@ impl Running {
             probes: Probes::new(reporting, slot),
             lookups: Lookups::new(telling, slot),
             looked_up,
+            admin_trouble: None,
             limits: Limits::default(),
             doubts: Doubts::default(),
             jobs: JoinSet::new(),
@@ -222,7 +226,9 @@ impl Running {
             Wake::LookedUp(report) => self.take_answer(report),
             Wake::Bell => self.apply(Event::Failures),
             Wake::Done(Ok(Done::Prepared(outcome))) => self.reloaded(*outcome),
-            Wake::Done(Ok(Done::Looked(config, look))) => self.looked(&config, *look),
+            Wake::Done(Ok(Done::Looked(config, look, admin))) => {
+                self.looked(&config, *look, admin);
+            }
             Wake::Done(Err(error)) => self.job_failed(&error),
         }
         ControlFlow::Continue(())

@@ -24,9 +24,10 @@ impl Running {
                 Some(named) => self.answered(Ok(Event::DrainNamed(named))),
                 None => self.ordered(&backend, Event::Drain),
             },
-            Request::Weight { backend, weight } => {
-                self.ordered(&backend, |key| Event::Weigh { key, weight })
-            }
+            Request::Weight { backend, weight } => match self.state.named(&backend) {
+                Some(named) => self.answered(Err(self.state.no_weight(&named))),
+                None => self.ordered(&backend, |key| Event::Weigh { key, weight }),
+            },
             Request::Enable { backend } => match self.state.named(&backend) {
                 Some(named) => self.answered(Ok(Event::EnableNamed(named))),
                 None => self.ordered(&backend, Event::Enable),
@@ -53,6 +54,10 @@ impl Running {
     }
 
     fn status(&self) -> Status {
-        Status { last_reload: self.reloads.last.clone(), ..self.state.status() }
+        Status {
+            last_reload: self.reloads.last.clone(),
+            reloading_since: self.reloads.running_since(),
+            ..self.state.status()
+        }
     }
 }

@@ -21,7 +21,8 @@ use crate::{
 
 impl Running {
     pub(super) fn reload(&mut self, asker: Option<oneshot::Sender<Answer>>) {
-        if self.reloads.ask(asker) == Next::Begin {
+        let now = unix_seconds(Moment::now().wall);
+        if self.reloads.ask(now, asker) == Next::Begin {
             self.prepare();
         }
     }
@@ -64,6 +65,7 @@ impl Running {
             metrics: parts.metrics.clone(),
             certificates: self.certificates.clone(),
             tickets: self.tickets.clone(),
+            admin: Some(self.admin.0.watched()),
         }
     }
 

@@ -5,10 +5,11 @@ use std::{ops::ControlFlow, sync::Arc, time::Instant};
 use crate::{
     config::Config,
     control::{
+        admin::AdminSocket,
         certificates::{self, LOOK_EVERY, Look},
         event::{Event, Line},
         plane::End,
-        running::{CLOSING_GRACE, Done, Running},
+        running::{CLOSING_GRACE, Done, Running, serve_admin},
     },
     snapshot::Phase,
 };
@@ -68,18 +69,48 @@ impl Running {
         let config = self.state.config().clone();
         let (held, doubts, tickets) =
             (self.certificates.clone(), self.doubts.clone(), self.tickets.clone());
+        // A reload looks for it, too: not both at once.
+        let admin = self.reload_job.is_none().then(|| self.admin.0.watched());
         self.jobs.spawn_blocking(move || {
             tickets.roll();
             let look = certificates::look(&config, &held, &doubts, &tickets);
-            Done::Looked(config, Box::new(look))
+            let admin = admin.and_then(|admin| admin.renewed());
+            Done::Looked(config, Box::new(look), admin)
         });
     }
 
-    pub(super) fn looked(&mut self, config: &Arc<Config>, look: Look) {
+    fn take_socket(&mut self, renewed: Result<AdminSocket, String>) {
+        let opened = renewed.and_then(|socket| match socket.listener() {
+            Ok(listener) => Ok((socket, listener)),
+            Err(error) => Err(error.to_string()),
+        });
+        match opened {
+            Ok((socket, listener)) => {
+                tracing::warn!("the admin socket's file was gone: it is there again");
+                self.admin = (socket, serve_admin(listener, &self.asking));
+                self.admin_trouble = None;
+            }
+            Err(words) if self.admin_trouble.as_ref() == Some(&words) => {}
+            Err(words) => {
+                tracing::error!("the admin socket's file is gone: {words}");
+                self.admin_trouble = Some(words);
+            }
+        }
+    }
+
+    pub(super) fn looked(
+        &mut self,
+        config: &Arc<Config>,
+        look: Look,
+        admin: Option<Result<AdminSocket, String>>,
+    ) {
         self.looking = false;
         // A reload came in between: it has read the files itself.
         if !Arc::ptr_eq(config, self.state.config()) {
             return;
+        }
+        if let Some(renewed) = admin {
+            self.take_socket(renewed);
         }
         look.lines.iter().for_each(Line::log);
         (self.certificates, self.doubts) = (look.certificates, look.doubts);

@@ -1,7 +1,7 @@
 //! The PEM files of a pair: certificates and private keys, out of what people put on disks.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Read},
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -18,6 +18,7 @@ use rustls::{
 };
 
 use super::FileError;
+use crate::config::file;
 
 /// Chains and keys are a few KiB; whatever is larger is none, and is not read whole.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -28,11 +29,11 @@ const MAX_LABELS: usize = 8;
 /// The bytes of one file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     let unread = |error: io::Error| FileError::unread(path, &error);
-    // Looked at before it is opened: opening a pipe would wait for its writer.
+    // Looked at before it is opened, for its own words; a pipe that comes between is no trap either.
     if !fs::metadata(path).map_err(unread)?.is_file() {
         return Err(FileError::new(path, "is not a regular file: expected PEM"));
     }
-    let file = File::open(path).map_err(unread)?;
+    let file = file::open(path).map_err(unread)?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unread)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {

@@ -2,6 +2,8 @@
 
 use std::{fs, process::Command};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
 use crate::harness::{Client, Origin, Setup, run};
 
 const CONFIG: &str = r#"
@@ -121,6 +123,10 @@ fn a_reload_reads_the_pages_again_and_is_refused_without_them() {
         assert!(output.words().contains("errors/404.txt does not exist"), "{}", output.words());
         assert!(output.words().contains(":4:27"), "{}", output.words());
     }
+    // Nobody ever writes to it: opened as a file it would hold up this reload and all after it.
+    mknodat(CWD, &page, FileType::Fifo, Mode::RWXU, 0).expect("the test's folder is writable");
+    let output = daemon.command(&["reload"]);
+    assert!(output.words().contains("no regular file but a pipe"), "{}", output.words());
     assert_eq!(client.get("/none").text(), "new", "the old generation serves");
     daemon.rewrite(&CONFIG.replace("404 = \"errors/404.txt\", ", ""));
     daemon.reload();
