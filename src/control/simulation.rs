@@ -86,6 +86,7 @@ struct Before {
 #[derive(Clone, PartialEq)]
 struct Standing {
     verdict: Verdict,
+    unjudged: bool,
     weight: u32,
     deployed: Option<Deployed>,
     breaker: Option<Position>,
@@ -467,10 +468,10 @@ impl Expected {
 fn standings(pools: &[Arc<Pool>]) -> HashMap<Key, Standing> {
     let members = pools.iter().flat_map(|pool| &pool.members);
     let standing = |member: &Member| {
-        let (verdict, weight) = (member.verdict, member.weight);
+        let Member { verdict, unjudged, weight, .. } = *member;
         let deployed = member.deployed.clone();
         let breaker = member.breaker.clone();
-        (member.backend.key().clone(), Standing { verdict, weight, deployed, breaker })
+        (member.backend.key().clone(), Standing { verdict, unjudged, weight, deployed, breaker })
     };
     members.map(standing).collect()
 }

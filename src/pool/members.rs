@@ -206,7 +206,8 @@ impl Member {
     fn stands_as(&self, now: &Member) -> bool {
         let place = |it: &Member| (it.weight, it.ramp, it.backup, it.max_requests);
         Arc::ptr_eq(&self.backend, &now.backend)
-            && (self.verdict, &self.breaker) == (now.verdict, &now.breaker)
+            && (self.verdict, self.unjudged) == (now.verdict, now.unjudged)
+            && self.breaker == now.breaker
             && (&self.name, &self.deployed) == (&now.name, &now.deployed)
             && place(self) == place(now)
     }

@@ -314,20 +314,78 @@ fn gated() -> (Arc<AtomicBool>, Origin) {
     (open, origin)
 }
 
+/// Nobody but the probe is answered before the gate opens.
+const GATED: &str = "backends = [\"$origin\"]\nhealth = { path = \"/healthz\", interval = \"1h\", timeout = \"1m\", rise = 5 }\nqueue = { timeout = \"1m\" }";
+
 #[test]
-fn a_new_backend_waits_for_its_first_probe() {
+fn a_new_backend_waits_for_its_first_probe_and_requests_for_it() {
     let (open, origin) = gated();
-    let keys = "backends = [\"$origin\"]\nhealth = { path = \"/healthz\", interval = \"1h\", timeout = \"1m\", rise = 5 }";
-    let setup = Setup::of(&config(keys)).with("origin", origin.address());
-    let daemon = setup.start_unready();
+    let daemon = Setup::of(&config(GATED)).with("origin", origin.address()).start_unready();
     let web = daemon.address("web");
     wait_until(DEADLINE, "the listener", || Client::try_connect(web).is_ok());
-    assert_eq!(get(web, "/").status, 503);
+    let mut client = Client::connect(web);
+    client.send(request("/"));
+    wait_until(DEADLINE, "the probe", || origin.received_bytes() > 0);
     assert_eq!(daemon.probe("/readyz"), Some(503));
+    assert_eq!(origin.connections(), 1, "the probe's");
     open.store(true, Ordering::SeqCst);
     // The first alone decides, whatever `rise` says.
     wait_until(DEADLINE, "the first probe to be in", || daemon.is_ready());
+    assert_eq!(client.answer().text(), "served");
     assert_eq!(get(web, "/").text(), "served");
+}
+
+#[test]
+fn a_reload_that_exchanges_all_backends_loses_no_request() {
+    let well = Mood::well().origin();
+    let (open, new) = gated();
+    let config = |backend: &str| config(&GATED.replace("$origin", backend));
+    let setup = Setup::of(&config("$well")).with("well", well.address());
+    let mut daemon = setup.with("new", new.address()).start();
+    let load = Load::new().keep_alive(daemon.address("web"), 4);
+    wait_until(DEADLINE, "traffic", || well.requests() > 100);
+    daemon.rewrite(&config("$new"));
+    daemon.reload();
+    wait_until(DEADLINE, "the probe", || new.received_bytes() > 0);
+    assert_eq!(new.connections(), 1, "the probe's");
+    open.store(true, Ordering::SeqCst);
+    wait_until(DEADLINE, "traffic at the new one", || new.requests() > 100);
+    load.stop().assert_flawless();
+    assert_eq!(daemon.metric("equipoise_pool_no_backend_total", &[("pool", "app")]), 0.0);
+}
+
+#[test]
+fn who_waits_for_a_first_probe_is_told_when_it_fails_or_takes_too_long() {
+    let sick = Origin::start(|peer| {
+        while peer.request().is_some() {
+            peer.answer(503, "sick");
+        }
+    });
+    let (_closed, silent) = gated();
+    for (origin, queue) in [(&sick, "1m"), (&silent, "300ms")] {
+        let keys = GATED.replace("timeout = \"1m\" }", &format!("timeout = \"{queue}\" }}"));
+        let setup = Setup::of(&config(&keys)).with("origin", origin.address());
+        let daemon = setup.start_unready();
+        let web = daemon.address("web");
+        wait_until(DEADLINE, "the listener", || Client::try_connect(web).is_ok());
+        let answer = get(web, "/");
+        assert_eq!((answer.status, answer.text().contains("no-backend")), (503, true));
+    }
+}
+
+#[test]
+fn bytes_that_are_relayed_wait_for_a_first_probe_too() {
+    let (open, origin) = gated();
+    let relaying =
+        format!("workers = 1\n[listener.web]\nbind = \"$web\"\ntcp = \"app\"\n[pool.app]\n{GATED}");
+    let daemon = Setup::of(&relaying).with("origin", origin.address()).start_unready();
+    let web = daemon.address("web");
+    wait_until(DEADLINE, "the listener", || Client::try_connect(web).is_ok());
+    let mut client = Client::connect(web);
+    client.send(request("/"));
+    wait_until(DEADLINE, "the probe", || origin.received_bytes() > 0);
+    open.store(true, Ordering::SeqCst);
+    assert_eq!(client.answer().text(), "served");
 }
 
 #[test]
