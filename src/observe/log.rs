@@ -23,8 +23,12 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Which events are told: `warn`, or `info,equipoise::pool=debug`. Default: info.
+/// Which events are told: `warn`, or `info,equipoise::pool=debug`.
 pub const FILTER_VARIABLE: &str = "EQUIPOISE_LOG";
+
+/// Our own words. Libraries warn of what a peer sends, a line each time, and any client could fill
+/// the log with it.
+const DEFAULT_FILTER: &str = "error,equipoise=info";
 
 /// Lines that may wait to be written.
 const MAX_LINES: usize = 8192;
@@ -70,7 +74,8 @@ pub fn start() -> Result<Log, String> {
 }
 
 fn filter(wanted: Option<String>) -> Result<EnvFilter, String> {
-    let wanted = wanted.unwrap_or_default();
+    let wanted = wanted.filter(|wanted| !wanted.is_empty());
+    let wanted = wanted.unwrap_or_else(|| DEFAULT_FILTER.to_owned());
     EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(&wanted).map_err(
         |error| {
             format!(
@@ -156,8 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_info() {
-        assert_eq!(filter(None).map(|filter| filter.to_string()), Ok("info".to_owned()));
+    fn the_default_is_info_of_our_own() {
+        for none in [None, Some(String::new())] {
+            let filter = filter(none).map(|filter| filter.to_string());
+            assert_eq!(filter, Ok("equipoise=info,error".to_owned()));
+        }
         assert_eq!(
             filter(Some("warn,equipoise::pool=debug".into())).map(|filter| filter.to_string()),
             Ok("equipoise::pool=debug,warn".to_owned())

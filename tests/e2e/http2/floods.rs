@@ -117,6 +117,8 @@ fn each_flood_is_told_to_calm_down_and_nobody_else_feels_it() {
     assert!(grown < 96 * MIB, "{grown} bytes are resident after all floods");
     let floods = front.daemon.metric("equipoise_http_errors_total", &[("reason", "http2-flood")]);
     assert!(floods >= 10.0, "{floods} floods are counted");
+    let lines = front.daemon.log().len();
+    assert!(lines < 20, "{lines} lines of log: a client can fill it");
 }
 
 fn calms(door: &Door, Flood(_, prepare, again): &Flood) -> Result<(), String> {
