@@ -114,7 +114,12 @@ impl<'a> Attempt<'_, 'a> {
             // HTTP/1.1 leaves it to the backend whether it looks at Upgrade: no failure of its own.
             return Err(NoAnswer::Refused(refusal::NOT_UPGRADED));
         }
-        self.deliver(upstream, upload, &response, rules).await.map(Outcome::Answered)
+        // Lent, not given: what an async function is given it holds twice.
+        let next = self.deliver(&mut upstream, &mut upload, &response, rules).await?;
+        if !matches!(next, Next::Cut) {
+            self.keep(upstream, &upload, &response, rules);
+        }
+        Ok(Outcome::Answered(next))
     }
 
     /// What goes on where the request has ended: its place at the backend, and its record.
@@ -143,7 +148,8 @@ impl<'a> Attempt<'_, 'a> {
         }
         let begun = Instant::now();
         let deadline = begun + self.bounds.upstream.connect;
-        let open = reach::open(pool, index, announced, local);
+        // Boxed: every request would carry its memory, and few need a new connection.
+        let open = Box::pin(reach::open(pool, index, announced, local));
         let connected = self.exchange.client.unless_gone(deadline, open).await;
         self.record.connect = Some(begun.elapsed());
         let why = match connected {
@@ -314,11 +320,11 @@ impl<'a> Attempt<'_, 'a> {
         }
     }
 
-    /// Sends the answer to the client, and keeps both connections if they may be kept.
+    /// Sends the answer to the client.
     async fn deliver(
         &mut self,
-        mut upstream: Upstream,
-        mut upload: Upload,
+        upstream: &mut Upstream,
+        upload: &mut Upload,
         response: &Response,
         rules: ResponseRules,
     ) -> Result<Next, NoAnswer> {
@@ -326,18 +332,12 @@ impl<'a> Attempt<'_, 'a> {
         // A request that is not all sent when its answer comes has no clean end.
         self.exchange.last |= !upload.is_done() || framing == Framing::UntilClose;
         self.exchange.settle();
-        let dated = response.fields.first(Name::Date).is_some();
-        let date = (!dated).then(|| http_date(SystemTime::now()));
-        let set_cookie = self.cookie.as_deref();
-        let inbound = Inbound { framing, date, set_cookie, ..self.exchange.inbound(self.record) };
-        let mut head = Vec::with_capacity(HEAD_BYTES);
-        headers::write_response(&mut head, response, &inbound);
+        let head = self.answer_head(response, framing);
         let head_length = head.len() as u64;
         let client = &mut self.exchange.client;
-        let mut download = Passage::of_answer(head, rules.framing, framing, client, &upstream);
+        let mut download = Passage::of_answer(head, rules.framing, framing, client, upstream);
         let bounds = self.bounds;
-        let relayed =
-            exchange::relay(client, &mut upstream, &mut upload, &mut download, bounds).await;
+        let relayed = exchange::relay(client, upstream, upload, &mut download, bounds).await;
         if relayed == Err(Cut::Malformed) && !download.has_begun() {
             self.rest = upload.rest();
             return Err(sent(refusal::BAD_RESPONSE));
@@ -355,16 +355,30 @@ impl<'a> Attempt<'_, 'a> {
         if self.begun {
             self.pool.ended(self.index);
         }
+        Ok(self.exchange.next())
+    }
+
+    fn answer_head(&self, response: &Response, framing: Framing) -> Vec<u8> {
+        let dated = response.fields.first(Name::Date).is_some();
+        let date = (!dated).then(|| http_date(SystemTime::now()));
+        let set_cookie = self.cookie.as_deref();
+        let inbound = Inbound { framing, date, set_cookie, ..self.exchange.inbound(self.record) };
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        headers::write_response(&mut head, response, &inbound);
+        head
+    }
+
+    /// The answer has come whole: its connection serves others, if it may.
+    fn keep(&self, upstream: Upstream, upload: &Upload, response: &Response, rules: ResponseRules) {
         if let Upstream::H1(upstream) = upstream
             && rules.keep_alive
             && upload.is_done()
             && upstream.side.input.is_empty()
         {
-            let keep = rules::keep_alive_hint(&response.fields);
+            let hint = rules::keep_alive_hint(&response.fields);
             let (stream, announced) = (upstream.side.stream, self.exchange.announcement(self.pool));
-            self.pool.idle(self.index).put(stream, std::time::Instant::now(), keep, announced);
+            self.pool.idle(self.index).put(stream, std::time::Instant::now(), hint, announced);
         }
-        Ok(self.exchange.next())
     }
 
     /// The answer broke off: the client must be able to tell, and so must we of the backend.

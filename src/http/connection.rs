@@ -40,7 +40,8 @@ pub async fn serve(stream: Stream, ends: Ends, door: Rc<Door>, local: Rc<Local>)
             Waited::Gone => return,
         }
         served += 1;
-        match serve_one(&mut client, &ends, &door, &local, served).await {
+        // Boxed: most connections are idle most of the time, and would carry a request's memory.
+        match Box::pin(serve_one(&mut client, &ends, &door, &local, served)).await {
             After::Next(Next::Request) => {}
             After::Next(Next::Linger) => return client.linger().await,
             After::Next(Next::Cut) => return,

@@ -186,7 +186,8 @@ impl Post {
             return;
         };
         let ends = Ends { peer, port: self.port, destination, caller };
-        self.behind.serve(stream, ends, self.local.clone()).await;
+        // Boxed: a task's future is copied when it is spawned and when it ends, and this one is large.
+        Box::pin(self.behind.serve(stream, ends, self.local.clone())).await;
     }
 
     /// Serves a connection that a proxy passes on, for whom the proxy says that it is: its address is
@@ -219,9 +220,19 @@ impl Post {
 
     /// The stream as it is, or after its TLS handshake; with who the client is, where that is asked.
     async fn handshake(&self, tcp: TcpStream) -> Option<(Stream, Option<Rc<Caller>>)> {
-        let Some(tls) = self.meets.borrow().tls.clone() else {
-            return Some((Stream::Plain(tcp), None));
-        };
+        let tls = self.meets.borrow().tls.clone();
+        match tls {
+            None => Some((Stream::Plain(tcp), None)),
+            // Boxed: every connection would carry its memory to its end.
+            Some(tls) => Box::pin(self.shake_hands(tcp, tls)).await,
+        }
+    }
+
+    async fn shake_hands(
+        &self,
+        tcp: TcpStream,
+        tls: ServerTls,
+    ) -> Option<(Stream, Option<Rc<Caller>>)> {
         let patience = self.behind.patience();
         let metrics = self.meets.borrow().metrics.clone();
         let slot = self.local.slot;
