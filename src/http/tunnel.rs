@@ -84,7 +84,7 @@ impl Open<'_> {
             // Most protocols of a tunnel say their end themselves: a cut is left to those who speak.
             Some(Ending::ClientClosed | Ending::BackendClosed | Ending::BackendCut) => None,
             Some(Ending::Idle) => Some(Reason::TunnelIdle),
-            Some(Ending::ClientBroke) => Some(Reason::ClientGone),
+            Some(Ending::ClientLeft | Ending::ClientBroke) => Some(Reason::ClientGone),
             Some(Ending::BackendBroke) => Some(Reason::UpstreamTruncated),
             None => Some(Reason::DrainTimeout),
         }
@@ -95,8 +95,8 @@ impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.tunnel.metrics.tunnel_closed(self.local.slot);
         let reason = self.reason();
-        if reason.is_some() {
-            // A FIN would be a clean end. Where a socket is broken already, its peer can tell as well.
+        if self.ending.is_none_or(Ending::is_cut) {
+            // Where a socket is broken already, its peer can tell as well.
             self.client.cut(EndsBy::Close);
             let _ = self.tunnel.side.stream.tcp().set_zero_linger();
         }

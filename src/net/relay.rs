@@ -45,6 +45,9 @@ pub enum Ending {
     BackendCut,
     /// Neither way has moved a byte for too long.
     Idle,
+    /// The client was done and left without hearing all that the backend said. What it said itself
+    /// has gone to the backend, whole.
+    ClientLeft,
     /// The client's connection broke.
     ClientBroke,
     /// The backend's connection broke.
@@ -55,6 +58,16 @@ impl Ending {
     /// Both sides have ended by themselves.
     pub fn is_agreed(self) -> bool {
         matches!(self, Ending::ClientClosed | Ending::BackendClosed | Ending::BackendCut)
+    }
+
+    /// Something was cut off, and both sides are to be reset: a FIN would be a clean end.
+    pub fn is_cut(self) -> bool {
+        match self {
+            Ending::Idle | Ending::ClientBroke | Ending::BackendBroke => true,
+            Ending::ClientClosed | Ending::BackendClosed => false,
+            // They had the end that there was.
+            Ending::BackendCut | Ending::ClientLeft => false,
+        }
     }
 }
 
@@ -67,6 +80,19 @@ pub struct Moved {
     pub down: u64,
 }
 
+/// How long a client that speaks to a backend which has left is still listened to, once it was told of
+/// that: closed on it, what it was sent last would be lost with what it sends.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Both ways, and who was done first.
+#[derive(Default)]
+struct Ways {
+    up: Way,
+    down: Way,
+    first: Option<Ending>,
+    lingers_until: Option<Instant>,
+}
+
 /// One way of a relay.
 #[derive(Default)]
 struct Way {
@@ -75,6 +101,8 @@ struct Way {
     unflushed: bool,
     /// The source ended without TLS's close_notify.
     cut: bool,
+    /// The sink's peer has left: what still comes is thrown away.
+    unheard: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,45 +134,74 @@ where
     C: AsyncRead + CutOff + Unpin,
     B: AsyncRead + CutOff + Unpin,
 {
-    let (mut up, mut down) = (Way::default(), Way::default());
+    let mut ways = Ways::default();
     let mut told = Moved { up: 0, down: 0 };
     let mut since = Instant::now();
-    let mut closing = None;
     let end = poll_fn(|context| {
-        let upward = up.poll(context, client, &mut backend.stream);
-        let downward = match upward {
-            Ok(_) => down.poll(context, backend, &mut client.stream),
-            Err(_) => Ok(down.state),
-        };
-        let moved = Moved { up: up.moved - told.up, down: down.moved - told.down };
+        let polled = ways.poll(context, client, backend);
+        let moved = Moved { up: ways.up.moved - told.up, down: ways.down.moved - told.down };
         if moved != (Moved { up: 0, down: 0 }) {
             tell(moved);
-            (told, since) = (Moved { up: up.moved, down: down.moved }, Instant::now());
+            (told, since) = (Moved { up: ways.up.moved, down: ways.down.moved }, Instant::now());
         }
-        let (upward, downward) = match (upward, downward) {
-            (Ok(upward), Ok(downward)) => (upward, downward),
-            (Err(Broken::Source), _) | (_, Err(Broken::Sink)) => {
-                return Poll::Ready(Ending::ClientBroke);
-            }
-            (Err(Broken::Sink), _) | (_, Err(Broken::Source)) => {
-                return Poll::Ready(Ending::BackendBroke);
-            }
-        };
-        let first = match (upward, downward) {
+        match polled {
+            Ok(None) => {}
+            Ok(Some(end)) | Err(end) => return Poll::Ready(end),
+        }
+        match ways.lingers_until {
+            Some(until) => timer.poll(context, until).map(|()| ways.closed()),
+            None => timer.poll(context, since + idle).map(|()| Ending::Idle),
+        }
+    });
+    let end = end.await;
+    Relayed { up: ways.up.moved, down: ways.down.moved, end }
+}
+
+impl Ways {
+    /// Moves what can be moved now: how both ways have ended, or what broke them.
+    fn poll<C, B>(
+        &mut self,
+        context: &mut Context<'_>,
+        client: &mut Side<C>,
+        backend: &mut Side<B>,
+    ) -> Result<Option<Ending>, Ending>
+    where
+        C: AsyncRead + CutOff + Unpin,
+        B: AsyncRead + CutOff + Unpin,
+    {
+        self.up.poll(context, client, &mut backend.stream).map_err(|broken| match broken {
+            Broken::Source => Ending::ClientBroke,
+            Broken::Sink => Ending::BackendBroke,
+        })?;
+        self.down.poll(context, backend, &mut client.stream).map_err(|broken| match broken {
+            Broken::Source => Ending::BackendBroke,
+            Broken::Sink => Ending::ClientBroke,
+        })?;
+        self.first = self.first.or(match (self.up.state, self.down.state) {
             (State::Open, State::Open) => None,
             (_, State::Open) => Some(Ending::ClientClosed),
             (State::Open, _) => Some(Ending::BackendClosed),
             // Both at once: whoever connected is done.
-            _ => closing.or(Some(Ending::ClientClosed)),
-        };
-        closing = closing.or(first);
-        if let (State::Ended, State::Ended, Some(closed)) = (upward, downward, closing) {
-            return Poll::Ready(if down.cut { Ending::BackendCut } else { closed });
+            _ => Some(Ending::ClientClosed),
+        });
+        match (self.up.state, self.down.state) {
+            (State::Ended, _) if self.down.unheard => return Ok(Some(Ending::ClientLeft)),
+            (State::Ended, State::Ended) => return Ok(Some(self.closed())),
+            (_, State::Ended) if self.up.unheard && self.lingers_until.is_none() => {
+                self.lingers_until = Some(Instant::now() + LINGER);
+            }
+            _ => {}
         }
-        timer.poll(context, since + idle).map(|()| Ending::Idle)
-    });
-    let end = end.await;
-    Relayed { up: up.moved, down: down.moved, end }
+        Ok(None)
+    }
+
+    fn closed(&self) -> Ending {
+        match self.first {
+            _ if self.down.cut => Ending::BackendCut,
+            Some(first) if !self.up.unheard => first,
+            _ => Ending::BackendClosed,
+        }
+    }
 }
 
 impl Way {
@@ -154,33 +211,38 @@ impl Way {
         context: &mut Context<'_>,
         source: &mut Side<R>,
         sink: &mut W,
-    ) -> Result<State, Broken>
+    ) -> Result<(), Broken>
     where
         R: AsyncRead + Unpin,
         W: CutOff + Unpin,
     {
         while self.state != State::Ended {
+            if self.unheard {
+                source.input.consume(source.input.filled().len());
+            }
             if !source.input.is_empty() {
                 match self.poll_write(context, source, sink) {
-                    Poll::Ready(Ok(())) => continue,
-                    Poll::Ready(Err(_)) => return Err(Broken::Sink),
+                    Poll::Ready(written) => self.unless_unheard(written)?,
                     Poll::Pending => break,
                 }
+                continue;
             }
             if self.unflushed {
                 match Pin::new(&mut *sink).poll_flush(context) {
-                    Poll::Ready(Ok(())) => self.unflushed = false,
-                    Poll::Ready(Err(_)) => return Err(Broken::Sink),
+                    Poll::Ready(flushed) => {
+                        self.unflushed = false;
+                        self.unless_unheard(flushed)?;
+                    }
                     // It must not keep us from reading what comes meanwhile.
                     Poll::Pending => {}
                 }
             }
             if self.state == State::Ending {
                 match self.poll_end(context, sink) {
-                    Poll::Ready(Ok(())) => self.state = State::Ended,
-                    Poll::Ready(Err(_)) => return Err(Broken::Sink),
+                    Poll::Ready(ended) => self.unless_unheard(ended)?,
                     Poll::Pending => break,
                 }
+                self.state = State::Ended;
                 continue;
             }
             match poll_read(context, source) {
@@ -193,7 +255,20 @@ impl Way {
                 Poll::Pending => break,
             }
         }
-        Ok(self.state)
+        Ok(())
+    }
+
+    /// A sink is told to be a broken pipe when its peer had said that it is done before it left: what
+    /// it had said is still good, to its last byte. After a reset in place of an end nothing is.
+    fn unless_unheard(&mut self, written: io::Result<()>) -> Result<(), Broken> {
+        match written {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                (self.unheard, self.unflushed) = (true, false);
+                Ok(())
+            }
+            Err(_) => Err(Broken::Sink),
+        }
     }
 
     /// An end without TLS's close_notify is an end all the same: many clients just close, some only
@@ -205,6 +280,7 @@ impl Way {
         sink: &mut W,
     ) -> Poll<io::Result<()>> {
         match self.cut {
+            _ if self.unheard => Poll::Ready(Ok(())),
             true => Pin::new(sink).poll_cut_off(context),
             false => Pin::new(sink).poll_shutdown(context),
         }
@@ -379,11 +455,41 @@ mod tests {
         drop((client, backend));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_a_backend_said_before_it_left_is_heard_to_its_end() {
+        for client_closes in [true, false] {
+            let (mut joined, mut client, mut backend) = joined();
+            backend.write_all(&[7; 900]).await.unwrap();
+            drop(backend);
+            client.write_all(b"to nobody").await.unwrap();
+            let begun = Instant::now();
+            let talk = async {
+                let mut heard = Vec::new();
+                client.read_to_end(&mut heard).await.unwrap();
+                assert_eq!(heard, [7; 900]);
+                client.write_all(&[8; 5000]).await.unwrap();
+                if client_closes {
+                    client.shutdown().await.unwrap();
+                }
+            };
+            let (relayed, ()) = tokio::join!(joined.relay(), talk);
+            assert_eq!(relayed, Relayed { up: 0, down: 900, end: Ending::BackendClosed });
+            assert_eq!(begun.elapsed() >= LINGER, !client_closes);
+        }
+    }
+
     #[tokio::test]
-    async fn a_side_that_is_gone_is_told_apart() {
-        let (mut joined, mut client, backend) = joined();
-        drop(backend);
-        client.write_all(b"x").await.unwrap();
-        assert_eq!(joined.relay().await.end, Ending::BackendBroke);
+    async fn what_a_client_said_before_it_left_is_heard_to_its_end() {
+        let (mut joined, mut client, mut backend) = joined();
+        client.write_all(&[7; 900]).await.unwrap();
+        drop(client);
+        backend.write_all(b"to nobody").await.unwrap();
+        let talk = async {
+            let mut heard = Vec::new();
+            backend.read_to_end(&mut heard).await.unwrap();
+            assert_eq!(heard, [7; 900]);
+        };
+        let (relayed, ()) = tokio::join!(joined.relay(), talk);
+        assert_eq!(relayed, Relayed { up: 900, down: 0, end: Ending::ClientLeft });
     }
 }

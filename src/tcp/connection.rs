@@ -87,8 +87,8 @@ async fn find<'a>(client: &mut Client, serving: &'a Serving) -> Result<Found<'a>
     Ok(Found { lead, name })
 }
 
-/// A client and its backend. If it is dropped before it has ended, at the drain's deadline, both are
-/// reset: a FIN would be a clean end.
+/// A client and its backend. If it is dropped before it has ended by itself, at the drain's deadline
+/// or of silence, both are reset: a FIN would be a clean end.
 struct Joined {
     client: Client,
     backend: Side<Stream>,
@@ -107,13 +107,12 @@ impl Joined {
         let Client { side, timer, .. } = &mut self.client;
         let tell = |moved: Moved| record.relayed(moved.up, moved.down);
         let relayed = relay(side, &mut self.backend, timer, idle, tell).await;
-        // What breaks on one side is reset on the other, which could else take it for a clean end.
-        self.clean = !matches!(relayed.end, Ending::ClientBroke | Ending::BackendBroke);
+        self.clean = !relayed.end.is_cut();
         match relayed.end {
             Ending::ClientClosed => Ended::ClientClosed,
             Ending::BackendClosed => Ended::BackendClosed,
             Ending::Idle => Ended::Failed(Reason::TunnelIdle),
-            Ending::ClientBroke => Ended::Failed(Reason::ClientGone),
+            Ending::ClientLeft | Ending::ClientBroke => Ended::Failed(Reason::ClientGone),
             Ending::BackendBroke | Ending::BackendCut => Ended::Failed(Reason::UpstreamTruncated),
         }
     }

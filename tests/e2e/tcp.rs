@@ -4,6 +4,7 @@
 mod backend_tls;
 mod breaker;
 mod clients;
+mod ends;
 mod hello;
 mod limits;
 mod names;
@@ -147,18 +148,6 @@ fn a_reset_is_passed_on_both_ways() {
     drop(stream);
     daemon.wait_for_metric(ENDED, &[("ended", "client-gone")], 1.0);
     wait_until(DEADLINE, "the backend's connection to end", || origin.open_connections() == 0);
-}
-
-#[test]
-fn silence_ends_it() {
-    let origin = Origin::start(|peer| peer.hang());
-    let pool = "timeouts = { tunnel_idle = \"200ms\" }";
-    let setup = Setup::of(&config("", pool)).with("origin", origin.address());
-    let daemon = setup.start();
-    let mut stream = connect(daemon.address("relay"));
-    assert_eq!(stream.read(&mut [0]).expect("an end"), 0);
-    daemon.wait_for_metric(ENDED, &[("ended", "tunnel-idle")], 1.0);
-    wait_until(DEADLINE, "the backend's connection to close", || origin.open_connections() == 0);
 }
 
 #[test]
