@@ -2,19 +2,17 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::poll_fn,
     io,
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
-    task::Poll,
     time::{Duration, Instant},
 };
 
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
-    task::spawn_local,
+    task::{spawn_local, yield_now},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -40,6 +38,13 @@ use crate::{
 /// How long accepting rests when the process is out of file descriptors or memory: what is queued
 /// waits in the kernel, and closing connections give some back.
 const EXHAUSTED_REST: Duration = Duration::from_millis(100);
+
+/// So many connections are taken at most from the queue of an address that was given up: the kernel's
+/// own bound where no one raised it, so that those who still come hold up no end.
+const MOST_QUEUED: usize = 65_535;
+
+/// So often that rests: the address is listened on as long.
+const MOST_RESTS: usize = 50;
 
 /// A line about refused certificates of one listener, on one worker, at most this often.
 const TELL_EVERY: Duration = Duration::from_secs(10);
@@ -125,17 +130,28 @@ impl Post {
             };
             self.take(accepted).await;
         }
-        self.accept_queued(&listener).await;
+        if let Ok(listener) = listener.into_std() {
+            self.accept_queued(&listener).await;
+        }
     }
 
-    /// What had connected before the address was given up is served, not reset.
-    async fn accept_queued(self: &Rc<Self>, listener: &TcpListener) {
-        loop {
-            let polled = poll_fn(|context| Poll::Ready(listener.poll_accept(context)));
-            match polled.await {
-                Poll::Ready(Ok(accepted)) => self.take(Ok(accepted)).await,
-                Poll::Ready(Err(_)) | Poll::Pending => return,
+    /// What had connected before the address was given up is served, not reset. The kernel is asked:
+    /// to a task that has had its turn the runtime says that there is nothing.
+    async fn accept_queued(self: &Rc<Self>, listener: &std::net::TcpListener) {
+        let mut rests = 0;
+        for _ in 0..MOST_QUEUED {
+            let accepted = listener.accept();
+            match &accepted {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if !is_of_one_connection(error) => rests += 1,
+                Ok(_) | Err(_) => {}
             }
+            if rests > MOST_RESTS {
+                return;
+            }
+            self.take(accepted.and_then(registered)).await;
+            // Those that were taken are served meanwhile.
+            yield_now().await;
         }
     }
 
@@ -269,6 +285,12 @@ impl Post {
             tracing::warn!("listener {listener}: a client's certificate was refused: {error}");
         }
     }
+}
+
+fn registered(accepted: (std::net::TcpStream, SocketAddr)) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = accepted;
+    stream.set_nonblocking(true)?;
+    Ok((TcpStream::from_std(stream)?, peer))
 }
 
 fn refusal(cause: Cause) -> Refusal {

@@ -1,6 +1,7 @@
 //! The real binary as a process, real sockets: a module a feature. Each test is a configuration,
 //! its actors and what is expected of them.
 
+mod accept;
 mod announced;
 mod backend_tls;
 mod balance;
