@@ -1,12 +1,19 @@
 //! What a worker makes of a snapshot: a door for each address, and its own share of each pool.
 
-use std::{collections::HashMap, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::Instant,
+};
 
 use crate::{
     net::local::Local,
     observe::access_log::AccessLog,
     pool::local::LocalPool,
-    snapshot::{Phase, Snapshot},
+    snapshot::{Door, Phase, Snapshot},
     worker::{
         accept::{Connections, Post},
         behind::Serving,
@@ -19,6 +26,8 @@ pub struct Floor {
     local: Rc<Local>,
     pools: Rc<Vec<Rc<LocalPool>>>,
     posts: HashMap<SocketAddr, Rc<Post>>,
+    /// Where nobody could be posted yet. The kernel sends its share of connections there all the same.
+    owed: HashSet<SocketAddr>,
     connections: Rc<Connections>,
     log: Option<Arc<AccessLog>>,
     phase: Phase,
@@ -31,6 +40,7 @@ impl Floor {
             local: Rc::new(Local::new(index, snapshot.metrics.clone())),
             pools: Rc::default(),
             posts: HashMap::new(),
+            owed: HashSet::new(),
             connections: Rc::default(),
             log: None,
             phase: Phase::Serving,
@@ -45,6 +55,11 @@ impl Floor {
         self.follow_log(snapshot);
         self.follow_pools(snapshot);
         self.follow_doors(snapshot);
+    }
+
+    /// Whether it does not accept on all addresses yet: it is to follow once more.
+    pub fn is_behind(&self) -> bool {
+        !self.owed.is_empty()
     }
 
     pub fn local(&self) -> &Rc<Local> {
@@ -98,6 +113,7 @@ impl Floor {
         };
         let gone = self.posts.extract_if(|address, post| !stands(address, post));
         gone.for_each(|(_, post)| post.close());
+        self.owed.retain(|address| snapshot.doors.contains_key(address));
         for (address, door) in &snapshot.doors {
             let serving = Serving::of(door, snapshot, &self.pools);
             if let Some(post) = self.posts.get(address) {
@@ -107,11 +123,22 @@ impl Floor {
             let opened =
                 Post::open(self.index, door, serving, self.local.clone(), self.connections.clone());
             match opened {
-                Ok(post) => drop(self.posts.insert(*address, post)),
-                Err(error) => {
-                    tracing::error!("worker {} can't accept on {address}: {error}", self.index)
+                Ok(post) => {
+                    self.posts.insert(*address, post);
+                    if self.owed.remove(address) {
+                        tracing::info!("worker {} accepts on {address} now", self.index);
+                    }
                 }
+                Err(error) => self.owe(*address, door, &error),
             }
+        }
+    }
+
+    fn owe(&mut self, address: SocketAddr, door: &Door, error: &io::Error) {
+        door.site.metrics().accept_failed(self.local.slot);
+        if self.owed.insert(address) {
+            let worker = self.index;
+            tracing::error!("worker {worker} can't accept on {address} and tries again: {error}");
         }
     }
 }

@@ -118,6 +118,10 @@ async fn work(
             _ = tick.tick() => {
                 place.tick();
                 floor.sweep();
+                if floor.is_behind() {
+                    let snapshot = snapshots.borrow().clone();
+                    floor.follow(&snapshot);
+                }
             }
             _ = flush.tick(), if floor.local().logs() => floor.local().flush_log(),
             () = floor.emptied(), if floor.is_draining() => break,

@@ -14,6 +14,7 @@ pub struct ListenerMetrics {
 struct Cells {
     accepted: Tally,
     closed: Tally,
+    accept_failures: Tally,
     http2: Tally,
     received_bytes: Tally,
     sent_bytes: Tally,
@@ -127,6 +128,11 @@ impl ListenerMetrics {
         self.slots.slot(slot).closed.add(1);
     }
 
+    /// A worker could not accept, for want of file descriptors or memory.
+    pub fn accept_failed(&self, slot: usize) {
+        self.slots.slot(slot).accept_failures.add(1);
+    }
+
     /// A connection turned out to speak HTTP/2.
     pub fn http2(&self, slot: usize) {
         self.slots.slot(slot).http2.add(1);
@@ -162,6 +168,7 @@ impl ListenerMetrics {
 pub(super) struct ListenerFamilies {
     accepted: Family,
     open: Family,
+    accept_failures: Family,
     http2: Family,
     refused: Family,
     handshakes: Family,
@@ -177,6 +184,10 @@ impl ListenerFamilies {
                 "Connections accepted, those refused at once included.",
             ),
             open: Family::gauge("equipoise_listener_connections_open", "Connections open now."),
+            accept_failures: Family::counter(
+                "equipoise_listener_accept_failures_total",
+                "Times a worker could not accept, for want of file descriptors or memory.",
+            ),
             http2: Family::counter(
                 "equipoise_listener_http2_connections_total",
                 "Connections that turned out to speak HTTP/2.",
@@ -205,6 +216,8 @@ impl ListenerFamilies {
         let label = ("listener", name);
         self.open.add(&[label], metrics.open() as f64);
         self.accepted.add(&[label], slots.sum(|cells| &cells.accepted) as f64);
+        let failures = slots.sum(|cells| &cells.accept_failures);
+        self.accept_failures.add(&[label], failures as f64);
         self.http2.add(&[label], slots.sum(|cells| &cells.http2) as f64);
         self.received.add(&[label], slots.sum(|cells| &cells.received_bytes) as f64);
         self.sent.add(&[label], slots.sum(|cells| &cells.sent_bytes) as f64);
@@ -220,10 +233,11 @@ impl ListenerFamilies {
         }
     }
 
-    pub(super) fn into_families(self) -> [Family; 7] {
+    pub(super) fn into_families(self) -> [Family; 8] {
         [
             self.accepted,
             self.open,
+            self.accept_failures,
             self.http2,
             self.refused,
             self.handshakes,

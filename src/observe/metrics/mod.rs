@@ -185,7 +185,7 @@ impl Metrics {
         .with(&[], self.access_log_lost.load(Ordering::Relaxed) as f64)
     }
 
-    fn listener_families(&self) -> [Family; 7] {
+    fn listener_families(&self) -> [Family; 8] {
         let mut families = ListenerFamilies::new();
         for (name, listener) in self.listeners.all() {
             families.add(&name, &listener);
