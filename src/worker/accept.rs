@@ -46,8 +46,25 @@ const MOST_QUEUED: usize = 65_535;
 /// So often that rests: the address is listened on as long.
 const MOST_RESTS: usize = 50;
 
-/// A line about refused certificates of one listener, on one worker, at most this often.
+/// A line about refused certificates of one listener, or about accepting at one address, on one worker,
+/// at most this often.
 const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// When one thing was last said in the log, which is not to be full of it.
+#[derive(Default)]
+struct Seldom(Cell<Option<Instant>>);
+
+impl Seldom {
+    /// Whether it is time to say it, which is taken for done.
+    fn is_due(&self) -> bool {
+        let now = Instant::now();
+        let due = self.0.get().is_none_or(|last| now.duration_since(last) >= TELL_EVERY);
+        if due {
+            self.0.set(Some(now));
+        }
+        due
+    }
+}
 
 /// What a new connection meets. Not the socket: a connection that outlives its address must not keep
 /// that open.
@@ -79,8 +96,10 @@ pub struct Post {
     meets: RefCell<Meets>,
     local: Rc<Local>,
     connections: Rc<Connections>,
-    /// When the log was last told of a certificate that was refused.
-    told: Cell<Option<Instant>>,
+    /// Of a certificate that was refused.
+    told_of_certificate: Seldom,
+    /// That nothing can be accepted for a moment.
+    told_of_rest: Seldom,
 }
 
 impl Post {
@@ -95,8 +114,15 @@ impl Post {
         let listener = TcpListener::from_std(meets.sockets.for_worker(worker)?)?;
         let port = meets.sockets.address.port();
         let meets = RefCell::new(Meets::of(meets));
-        let (behind, told) = (Behind::new(serving), Cell::new(None));
-        let post = Rc::new(Post { port, behind, meets, local, connections, told });
+        let post = Rc::new(Post {
+            port,
+            behind: Behind::new(serving),
+            meets,
+            local,
+            connections,
+            told_of_certificate: Seldom::default(),
+            told_of_rest: Seldom::default(),
+        });
         // Whoever accepts counts as a connection: a drain that ended before what is queued has been
         // taken would reset it.
         let open = post.connections.enter();
@@ -159,10 +185,7 @@ impl Post {
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => return,
-            Err(error) => {
-                tracing::warn!("can't accept connections for a moment: {error}");
-                return sleep(EXHAUSTED_REST).await;
-            }
+            Err(error) => return self.rest(&error).await,
         };
         let Meets { proxies, room, open, metrics, .. } = self.meets.borrow().clone();
         let slot = self.local.slot;
@@ -195,6 +218,14 @@ impl Post {
             metrics.closed(slot);
             drop((source, open, permit));
         });
+    }
+
+    async fn rest(&self, error: &io::Error) {
+        self.meets.borrow().metrics.accept_failed(self.local.slot);
+        if self.told_of_rest.is_due() {
+            tracing::warn!("can't accept connections for a moment: {error}");
+        }
+        sleep(EXHAUSTED_REST).await;
     }
 
     async fn serve(&self, tcp: TcpStream, peer: SocketAddr, destination: Option<SocketAddr>) {
@@ -277,10 +308,8 @@ impl Post {
     /// Says in the log what was wrong with a client's certificate, seldom enough that clients can't
     /// fill it. Other handshakes fail every day, of scanners and of the weather.
     fn tell(&self, error: &HandshakeError) {
-        let now = Instant::now();
-        let due = self.told.get().is_none_or(|last| now.duration_since(last) >= TELL_EVERY);
-        if refusal(error.cause) == Refusal::BadClientCertificate && due {
-            self.told.set(Some(now));
+        let is_told = refusal(error.cause) == Refusal::BadClientCertificate;
+        if is_told && self.told_of_certificate.is_due() {
             let listener = self.behind.listener();
             tracing::warn!("listener {listener}: a client's certificate was refused: {error}");
         }

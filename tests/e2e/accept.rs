@@ -5,7 +5,9 @@ use std::{fs, path::Path};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
-use crate::harness::{Client, Daemon, Setup, get, request, wait_until_still};
+use crate::harness::{
+    Client, DEADLINE, Daemon, Metrics, Setup, get, request, wait_until, wait_until_still,
+};
 
 const FAILED: &str = "equipoise_listener_accept_failures_total";
 
@@ -72,4 +74,20 @@ fn a_worker_that_can_not_accept_at_once_does_when_it_can() {
         assert_eq!(get(address, "/").text(), "ok");
     }
     assert!(daemon.metric(FAILED, &[("listener", "web")]) >= 1.0);
+}
+
+#[test]
+fn a_process_without_descriptors_says_so_seldom_and_counts_it() {
+    let mut daemon = Setup::of(&config(1, "")).start();
+    let mut scraper = Client::connect(daemon.address("metrics"));
+    let mut failures = || Metrics::parse(&scraper.get("/metrics").text()).sum(FAILED, &[]);
+    assert_eq!(failures(), 0.0);
+    leave_descriptors(&mut daemon, Some(0));
+    let mut client = Client::connect(daemon.address("web"));
+    client.send(request("/"));
+    wait_until(DEADLINE, "some failures", || failures() >= 5.0);
+    leave_descriptors(&mut daemon, None);
+    assert_eq!(client.answer().text(), "ok");
+    let told = daemon.log().iter().filter(|line| line.contains("can't accept")).count();
+    assert_eq!(told, 1, "{:?}", daemon.log());
 }
