@@ -31,45 +31,52 @@ pub enum Reading {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// Reads what has come so far, from the first byte of the connection on.
-pub fn read(bytes: &[u8]) -> Result<Reading, Malformed> {
-    match bytes {
-        [] => return Ok(Reading::More),
-        [HANDSHAKE, ..] => {}
-        _ => return Ok(Reading::Other),
-    }
-    let Some(message) = message(bytes)? else {
-        return Ok(Reading::More);
-    };
-    hello(&message).map(Reading::Hello).ok_or(Malformed)
+/// Reads a ClientHello as it comes. No record is read twice: the smallest carry one byte, and each may
+/// come by itself.
+#[derive(Default)]
+pub struct Reader {
+    /// So many bytes are whole records, whose fragments are joined.
+    read: usize,
+    joined: Vec<u8>,
 }
 
-/// The body of the first handshake message, which may lie across records; `None`: not all of it is
-/// here yet.
-fn message(bytes: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
-    let mut joined = Vec::new();
-    let mut rest = bytes;
-    loop {
-        match joined.first() {
-            Some(&kind) if kind != CLIENT_HELLO => return Err(Malformed),
-            _ => {}
+impl Reader {
+    /// Reads what has come so far, from the first byte of the connection on.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<Reading, Malformed> {
+        match bytes {
+            [] => return Ok(Reading::More),
+            [HANDSHAKE, ..] => {}
+            _ => return Ok(Reading::Other),
         }
-        if let [_, a, b, c, body @ ..] = &joined[..] {
-            let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
-            if length > MAX_HELLO || body.len() > length {
-                // Nothing may follow it before it has been answered.
-                return Err(Malformed);
+        loop {
+            if let Some(message) = message(&self.joined)? {
+                return hello(message).map(Reading::Hello).ok_or(Malformed);
             }
-            if body.len() == length {
-                return Ok(Some(joined.split_off(4)));
-            }
+            let Some(Record { fragment, behind }) = record(&bytes[self.read..])? else {
+                return Ok(Reading::More);
+            };
+            self.joined.extend_from_slice(fragment);
+            self.read = bytes.len() - behind.len();
         }
-        let Some(Record { fragment, behind }) = record(rest)? else {
-            return Ok(None);
-        };
-        joined.extend_from_slice(fragment);
-        rest = behind;
     }
+}
+
+/// The body of the first handshake message, whose fragments these are; `None`: not all of it is here
+/// yet.
+fn message(joined: &[u8]) -> Result<Option<&[u8]>, Malformed> {
+    match joined.first() {
+        Some(&kind) if kind != CLIENT_HELLO => return Err(Malformed),
+        _ => {}
+    }
+    let [_, a, b, c, body @ ..] = joined else {
+        return Ok(None);
+    };
+    let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+    if length > MAX_HELLO || body.len() > length {
+        // Nothing may follow it before it has been answered.
+        return Err(Malformed);
+    }
+    Ok((body.len() == length).then_some(body))
 }
 
 /// The first record, and what stands behind it.
@@ -180,6 +187,10 @@ mod tests {
 
     use super::*;
 
+    fn read(bytes: &[u8]) -> Result<Reading, Malformed> {
+        Reader::default().read(bytes)
+    }
+
     /// What a client of rustls says first.
     fn said(name: &str) -> Vec<u8> {
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -236,6 +247,19 @@ mod tests {
         for end in 0..hello.len() {
             assert_eq!(read(&hello[..end]), Ok(Reading::More), "{end} bytes");
         }
+    }
+
+    #[test]
+    fn what_was_read_is_not_read_again() {
+        let mut bytes = in_records(&said("www.example.com"), 1);
+        let length = bytes.len();
+        let mut reader = Reader::default();
+        for end in 1..length {
+            assert_eq!(reader.read(&bytes[..end]), Ok(Reading::More), "{end} bytes");
+            // It is told again what it is, by its first byte alone.
+            bytes[..end / 6 * 6].iter_mut().skip(1).for_each(|byte| *byte = 0);
+        }
+        assert_eq!(reader.read(&bytes), hello_of("www.example.com"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::{
     net::{
         buffer::{Buffer, Buffers},
-        client_hello::{self, Reading},
+        client_hello::{Malformed, Reader, Reading},
         side::Side,
         stream::Stream,
         timer::{Elapsed, Timer},
@@ -52,8 +52,9 @@ impl Client {
     /// is kept, to be passed on.
     pub async fn name(&mut self, patience: Duration) -> Result<Option<String>, Refusal> {
         let deadline = Instant::now() + patience;
-        let side = &mut self.side;
-        let read = self.timer.within(deadline, poll_fn(|context| poll_name(side, context)));
+        let (side, mut reader) = (&mut self.side, Reader::default());
+        let name = poll_fn(|context| poll_name(side, &mut reader, context));
+        let read = self.timer.within(deadline, name);
         match read.await {
             Ok(name) => name,
             Err(Elapsed) => Err(Refusal::HelloTimeout),
@@ -106,14 +107,15 @@ impl Client {
 
 fn poll_name(
     side: &mut Side<Stream>,
+    reader: &mut Reader,
     context: &mut Context<'_>,
 ) -> Poll<Result<Option<String>, Refusal>> {
     loop {
-        match client_hello::read(side.input.filled()) {
+        match reader.read(side.input.filled()) {
             Ok(Reading::Hello(name)) => return Poll::Ready(Ok(name)),
             Ok(Reading::Other) => return Poll::Ready(Ok(None)),
             Ok(Reading::More) => {}
-            Err(client_hello::Malformed) => return Poll::Ready(Err(Refusal::BadHello)),
+            Err(Malformed) => return Poll::Ready(Err(Refusal::BadHello)),
         }
         if side.input.is_full() {
             return Poll::Ready(Err(Refusal::BadHello));
