@@ -110,7 +110,8 @@ fn write_framing(out: &mut Vec<u8>, framing: Framing) {
 
 fn write_forwarding(out: &mut Vec<u8>, fields: &Fields, outbound: &Outbound<'_>) {
     let Sender { address, trusted, tls, port } = outbound.sender;
-    let kept = |name: Name| fields.first(name).filter(|value| trusted && !value.is_empty());
+    // A proxy adds its own line behind those that came: it is trusted, and they may be the client's.
+    let kept = |name: Name| fields.last(name).filter(|value| trusted && !value.is_empty());
     let proto = if tls { "https" } else { "http" };
 
     out.extend_from_slice(b"X-Forwarded-For: ");
@@ -404,6 +405,19 @@ mod tests {
              X-Forwarded-Proto: http|X-Forwarded-Host: y|X-Forwarded-Port: 80|\
              Forwarded: for=1.1.1.1, for=192.0.2.7;host=\"x\";proto=https|X-Request-Id: id"
         );
+    }
+
+    #[test]
+    fn the_last_line_is_the_trusted_proxys_own() {
+        for (lines, expected) in [
+            ("X-Forwarded-Proto: https|X-Forwarded-Proto: http", "X-Forwarded-Proto: http|"),
+            ("X-Forwarded-Host: evil|X-Forwarded-Host: y", "X-Forwarded-Host: y|"),
+            ("X-Forwarded-Port: 1|X-Forwarded-Port: 80", "X-Forwarded-Port: 80|"),
+        ] {
+            let head = format!("GET / HTTP/1.1|Host: x|{lines}");
+            let seen = sent(&head, Sender { trusted: true, ..SENDER });
+            assert!(seen.contains(expected), "{seen}");
+        }
     }
 
     #[test]

@@ -74,8 +74,9 @@ impl Values<'_> {
         port.unwrap_or(self.sender.port)
     }
 
+    /// In its own line, which stands behind those that it was sent.
     fn told(&self, name: Name) -> Option<&[u8]> {
-        self.fields.first(name).filter(|_| self.sender.trusted)
+        self.fields.last(name).filter(|_| self.sender.trusted)
     }
 }
 
@@ -134,6 +135,8 @@ mod tests {
         let trusted = Sender { trusted: true, ..STRANGER };
         assert_eq!(filled("{scheme} {port}", head, trusted), "http 80");
         assert_eq!(filled("{scheme} {port}", head, STRANGER), "https 8443");
+        let forged = "/|X-Forwarded-Proto: https|X-Forwarded-Port: 1|X-Forwarded-Proto: http|X-Forwarded-Port: 80";
+        assert_eq!(filled("{scheme} {port}", forged, trusted), "http 80");
         let nonsense = "/|X-Forwarded-Proto: javascript|X-Forwarded-Port: +80";
         assert_eq!(filled("{scheme} {port}", nonsense, trusted), "https 8443");
     }

@@ -79,6 +79,12 @@ impl Fields {
         Some(self.value(line))
     }
 
+    /// The value of the last line of that name.
+    pub fn last(&self, known: Name) -> Option<&[u8]> {
+        let line = self.lines.iter().rfind(|line| line.known == known)?;
+        Some(self.value(line))
+    }
+
     /// The values of all lines of that name.
     pub fn all(&self, known: Name) -> impl Iterator<Item = &[u8]> {
         self.lines.iter().filter(move |line| line.known == known).map(|line| self.value(line))
