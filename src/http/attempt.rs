@@ -185,12 +185,18 @@ impl<'a> Attempt<'_, 'a> {
         match self.content {
             Content::InHand(length) => {
                 let body = &client.at_hand()[..length];
-                Upload::in_hand(Passage::of_request_at_hand(head, body, client, upstream))
+                Upload::in_hand(
+                    Passage::of_request_at_hand(head, body, client, upstream),
+                    self.bounds.begun,
+                )
             }
             Content::Streamed => {
                 let limit = self.bounds.max_body;
                 let framing = self.rules.framing;
-                Upload::streamed(Passage::of_request(head, framing, limit, client, upstream))
+                Upload::streamed(
+                    Passage::of_request(head, framing, limit, client, upstream),
+                    self.bounds.begun,
+                )
             }
         }
     }
@@ -369,7 +375,13 @@ impl<'a> Attempt<'_, 'a> {
     }
 
     /// The answer has come whole: its connection serves others, if it may.
-    fn keep(&self, upstream: Upstream, upload: &Upload, response: &Response, rules: ResponseRules) {
+    fn keep(
+        &mut self,
+        upstream: Upstream,
+        upload: &Upload,
+        response: &Response,
+        rules: ResponseRules,
+    ) {
         if let Upstream::H1(upstream) = upstream
             && rules.keep_alive
             && upload.is_done()
@@ -377,7 +389,9 @@ impl<'a> Attempt<'_, 'a> {
         {
             let hint = rules::keep_alive_hint(&response.fields);
             let (stream, announced) = (upstream.side.stream, self.exchange.announcement(self.pool));
-            self.pool.idle(self.index).put(stream, std::time::Instant::now(), hint, announced);
+            let now = Instant::now();
+            self.record.ended = Some(now);
+            self.pool.idle(self.index).put(stream, now.into_std(), hint, announced);
         }
     }
 

@@ -115,7 +115,7 @@ async fn serve_one(
     let serving = door.serving();
     let site = &serving.site;
     let mut request = Request::default();
-    let read = client.read_head(&site.limits, site.timeouts.header, &mut request).await;
+    let read = client.read_head(&site.limits, begun + site.timeouts.header, &mut request).await;
     let read = match read {
         Ok(()) => Ok(()),
         Err(NoRequest::Gone) => return After::Next(Next::Cut),

@@ -47,9 +47,10 @@ enum UploadState {
     Cut,
 }
 
-/// When something last moved.
+/// When something last moved: looked at only where something is waited for, as most bodies leave at
+/// once and a look at the clock is a part of what a request costs.
 struct Progress {
-    stirred: u64,
+    stirred: Option<u64>,
     at: Instant,
 }
 
@@ -97,14 +98,14 @@ impl NoAnswer {
 }
 
 impl Upload {
-    /// A request that is wholly at hand.
-    pub fn in_hand(passage: Passage) -> Upload {
-        Upload { in_hand: true, ..Upload::streamed(passage) }
+    /// A request that is wholly at hand; `begun` is any moment before now.
+    pub fn in_hand(passage: Passage, begun: Instant) -> Upload {
+        Upload { in_hand: true, ..Upload::streamed(passage, begun) }
     }
 
     /// A request whose body follows from the client.
-    pub fn streamed(passage: Passage) -> Upload {
-        let progress = Progress { stirred: 0, at: Instant::now() };
+    pub fn streamed(passage: Passage, begun: Instant) -> Upload {
+        let progress = Progress::unseen(begun);
         Upload { passage, state: UploadState::Going, progress, in_hand: false }
     }
 
@@ -143,7 +144,10 @@ impl Upload {
         }
         match self.passage.poll_up(context, client, upstream) {
             Poll::Ready(Ok(())) => self.state = UploadState::Done { at: Instant::now() },
-            Poll::Ready(Err(Stopped::Sink(_))) => self.state = UploadState::Cut,
+            Poll::Ready(Err(Stopped::Sink(_))) => {
+                self.progress.look(self.passage.stirred());
+                self.state = UploadState::Cut;
+            }
             Poll::Ready(Err(Stopped::Malformed(refusal))) => {
                 return Err(NoAnswer::Refused(refusal));
             }
@@ -211,9 +215,13 @@ impl Upload {
 }
 
 impl Progress {
+    fn unseen(before: Instant) -> Progress {
+        Progress { stirred: None, at: before }
+    }
+
     fn look(&mut self, stirred: u64) {
-        if stirred != self.stirred {
-            *self = Progress { stirred, at: Instant::now() };
+        if self.stirred != Some(stirred) {
+            *self = Progress { stirred: Some(stirred), at: Instant::now() };
         }
     }
 }
@@ -293,7 +301,7 @@ pub async fn relay(
     download: &mut Passage,
     bounds: &Bounds,
 ) -> Result<(), Cut> {
-    let mut progress = Progress { stirred: 0, at: Instant::now() };
+    let mut progress = Progress::unseen(bounds.begun);
     poll_fn(|context| {
         match upload.poll(context, client, upstream) {
             Ok(()) => {}

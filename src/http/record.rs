@@ -28,6 +28,8 @@ pub struct Record<'a> {
     pub begun: Instant,
     /// How long its head took to come.
     pub header: Duration,
+    /// When the answer had gone, where the clock was looked at then.
+    pub ended: Option<Instant>,
     pub request_id: String,
     /// Of the client, where it was asked for one and showed it.
     pub certificate: Option<&'a ClientCertificate>,
@@ -54,6 +56,7 @@ impl<'a> Record<'a> {
         Record {
             begun,
             header: begun.elapsed(),
+            ended: None,
             request_id,
             certificate: None,
             route: None,
@@ -119,6 +122,7 @@ impl<'a> Record<'a> {
         Record {
             begun: self.begun,
             header: self.header,
+            ended: None,
             request_id: self.request_id.clone(),
             certificate: None,
             route: None,
@@ -137,7 +141,7 @@ impl<'a> Record<'a> {
     }
 
     fn tell(&self, local: &Local, parties: &Parties<'_>, request: &Request) {
-        let total = self.begun.elapsed();
+        let total = self.ended.unwrap_or_else(Instant::now).duration_since(self.begun);
         let slot = local.slot;
         let metrics = parties.route.map_or(&*local.unrouted, |(_, metrics)| metrics);
         metrics.request(slot, self.status.unwrap_or(0), total);

@@ -109,10 +109,9 @@ impl Client {
     pub async fn read_head(
         &mut self,
         limits: &Limits,
-        timeout: Duration,
+        deadline: Instant,
         into: &mut Request,
     ) -> Result<(), NoRequest> {
-        let deadline = Instant::now() + timeout;
         let side = &mut self.side;
         let mut reading = Reading::default();
         let head = poll_fn(|context| reading.poll(context, side, limits));
