@@ -43,21 +43,25 @@ impl IdleConnections {
     /// One that the backend has, as far as we know, not closed, and on which it was told what is
     /// told now: what a connection announced holds for all that it carries.
     pub fn take(&self, now: Instant, announced: Option<Announcement>) -> Option<Stream> {
+        self.take_where(now, |idle| idle.announced() == announced)
+    }
+
+    /// The same, of one that is hardly being closed just now. Under load there always is one, since
+    /// the last one put in is looked at first.
+    pub fn take_just_used(&self, now: Instant, announced: Option<Announcement>) -> Option<Stream> {
+        let just_used = |idle: &Idle| now.saturating_duration_since(idle.since) < JUST_USED;
+        self.take_where(now, |idle| idle.announced() == announced && just_used(idle))
+    }
+
+    fn take_where(&self, now: Instant, will_do: impl Fn(&Idle) -> bool) -> Option<Stream> {
         let mut list = self.list.borrow_mut();
-        while let Some(last) = list.iter().rposition(|idle| idle.announced() == announced) {
+        while let Some(last) = list.iter().rposition(&will_do) {
             let mut idle = list.remove(last);
             if idle.is_fit(now) {
                 return Some(idle.stream);
             }
         }
         None
-    }
-
-    /// The same, of one that is hardly being closed just now. Under load there always is one, since
-    /// the last one put in is looked at first.
-    pub fn take_just_used(&self, now: Instant, announced: Option<Announcement>) -> Option<Stream> {
-        let used = self.list.borrow().iter().rfind(|idle| idle.announced() == announced)?.since;
-        (now.saturating_duration_since(used) < JUST_USED).then(|| self.take(now, announced))?
     }
 
     /// Keeps a connection on which an exchange has ended and nothing is left unread. `hint` is how
@@ -123,6 +127,8 @@ impl Idle {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -153,5 +159,18 @@ mod tests {
         let last = connections.take_just_used(at(1_999), None).map(port);
         assert!(last.is_some() && connections.take_just_used(at(1_999), None).is_none());
         assert!(connections.take(at(1_999), None).map(port) != last && connections.is_empty());
+    }
+
+    #[tokio::test]
+    async fn nor_to_an_older_one_where_the_last_has_been_closed() {
+        let first = Instant::now();
+        let (connections, mut ends) = kept(2, first).await;
+        let (gone, at) = (ends.pop(), first + Duration::from_millis(1_999));
+        drop(gone);
+        let end =
+            poll_fn(|context| connections.list.borrow()[1].stream.tcp().poll_read_ready(context));
+        end.await.expect("its end");
+        assert!(connections.take_just_used(at, None).is_none());
+        assert_eq!(connections.len(), 1, "others may have the older one");
     }
 }
