@@ -6,6 +6,7 @@
 //! - [`certificates`]: one certificate and its key, read from disk and understood.
 //! - [`tls`]: which certificate a client gets, and how TLS is spoken and resumed.
 //! - [`buffer`], [`side`]: memory that a worker lends; a connection with what was read of it.
+//! - [`gathered`]: small writes gathered into one.
 //! - [`ends`]: where a client's connection comes from, and where it came to.
 //! - [`proxy_protocol`]: what a proxy says of whom it connects for, before us and to backends.
 //! - [`relay`]: bytes both ways between two connections.
@@ -22,6 +23,7 @@ pub mod closing;
 pub mod ends;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod gathered;
 pub mod inherited;
 pub mod listen;
 pub mod local;

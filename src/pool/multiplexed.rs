@@ -3,7 +3,9 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     io,
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -17,7 +19,10 @@ use h2::{
 use tokio::{sync::Notify, task::spawn_local};
 
 use crate::{
-    net::stream::Stream,
+    net::{
+        gathered::{Gathered, Outlet, gathered},
+        stream::Stream,
+    },
     pool::dial::{Dial, DialError, dial},
 };
 
@@ -133,6 +138,7 @@ impl Shared {
 /// The connection ends by itself when the last handle to it and its last stream are gone.
 async fn open(stream: Stream) -> io::Result<Rc<Shared>> {
     let scheme = if stream.is_tls() { "https" } else { "http" };
+    let (stream, outlet) = gathered(stream);
     let (requests, connection) = client::Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
@@ -145,8 +151,7 @@ async fn open(stream: Stream) -> io::Result<Rc<Shared>> {
     let fit = Rc::new(Cell::new(true));
     let told = fit.clone();
     spawn_local(async move {
-        // Its streams are told what it ended of.
-        let _ = connection.await;
+        drive(connection, outlet).await;
         told.set(false);
     });
     Ok(Rc::new(Shared {
@@ -157,6 +162,25 @@ async fn open(stream: Stream) -> io::Result<Rc<Shared>> {
         idle_since: Cell::new(Instant::now()),
         fit,
     }))
+}
+
+/// Drives a connection to its end. Its streams are told what it ended of.
+async fn drive(
+    mut connection: client::Connection<Gathered<Stream>, Bytes>,
+    outlet: Outlet<Stream>,
+) {
+    outlet.gather();
+    poll_fn(|context| {
+        if Pin::new(&mut connection).poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        // What all requests have sent in this turn goes in one write.
+        match outlet.poll_flush(context) {
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    })
+    .await;
 }
 
 /// Held while a connection is being opened: whatever comes of it, those who wait look again.

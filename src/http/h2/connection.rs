@@ -26,7 +26,12 @@ use crate::{
         proxy::{self, Arrival, Next},
         site::Site,
     },
-    net::{ends::Ends, stream::Stream, timer::Timer},
+    net::{
+        ends::Ends,
+        gathered::{Outlet, gathered},
+        stream::Stream,
+        timer::Timer,
+    },
     observe::reason::Reason as Word,
 };
 
@@ -57,9 +62,12 @@ pub async fn serve(stream: Stream, before: Vec<u8>, ends: Ends, door: Rc<Door>, 
         let ledger = Ledger::new(site.limits.max_control_frames, site.limits.max_resets);
         (builder(site), site.timeouts.header, ledger, site.metrics.clone())
     };
+    let sni = stream.sni().map(Rc::from);
+    let (stream, outlet) = gathered(stream);
     let visit = Rc::new(Visit {
         ends,
-        sni: stream.sni().map(Rc::from),
+        sni,
+        outlet,
         ledger: Rc::new(RefCell::new(ledger)),
         open: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
@@ -75,6 +83,7 @@ pub async fn serve(stream: Stream, before: Vec<u8>, ends: Ends, door: Rc<Door>, 
         return;
     };
     metrics.http2(visit.local.slot);
+    visit.outlet.gather();
     let closing = follow(&mut connection, &mut timer, &visit).await;
     visit.end(&mut connection, &mut timer, closing).await;
 }
@@ -102,6 +111,7 @@ fn builder(site: &Site) -> server::Builder {
 struct Visit {
     ends: Ends,
     sni: Option<Rc<str>>,
+    outlet: Outlet<Stream>,
     ledger: Rc<RefCell<Ledger>>,
     /// Streams that are being served.
     open: Cell<usize>,
@@ -174,10 +184,15 @@ impl Visit {
         if self.ledger.borrow().is_exceeded() {
             return Poll::Ready(Err(Closing::Flooded));
         }
-        polled.map(|accepted| match accepted {
-            Some(Ok(opened)) => Ok(Some(opened)),
-            Some(Err(_)) | None => Err(Closing::Ended),
-        })
+        match polled {
+            Poll::Ready(Some(Ok(opened))) => Poll::Ready(Ok(Some(opened))),
+            Poll::Ready(Some(Err(_)) | None) => Poll::Ready(Err(Closing::Ended)),
+            // What all streams have sent in this turn goes in one write.
+            Poll::Pending => match self.outlet.poll_flush(context) {
+                Poll::Ready(Err(_)) => Poll::Ready(Err(Closing::Ended)),
+                Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+            },
+        }
     }
 
     /// Ends a connection on which no more streams are taken.
@@ -195,7 +210,14 @@ impl Visit {
             }
         };
         connection.abrupt_shutdown(last_word);
-        let closed = poll_fn(|context| connection.poll_closed(context));
+        let closed = poll_fn(|context| {
+            let closed = connection.poll_closed(context);
+            if closed.is_pending() {
+                // An error is the connection's own, which is over anyway.
+                let _ = self.outlet.poll_flush(context);
+            }
+            closed
+        });
         // Whatever comes of it, the connection is over.
         let _ = timer.within(Instant::now() + FAREWELL, closed).await;
     }
@@ -233,7 +255,8 @@ impl Visit {
     fn take(self: Rc<Self>, (request, reply): Opened) {
         self.open.set(self.open.get() + 1);
         let open = Open(self);
-        spawn_local(async move { open.0.serve_stream(request, reply).await });
+        // Boxed: a task's future is copied when it is spawned and when it ends, and this one is large.
+        spawn_local(async move { Box::pin(open.0.serve_stream(request, reply)).await });
     }
 
     async fn serve_stream(&self, request: Request<RecvStream>, reply: SendResponse<Bytes>) {

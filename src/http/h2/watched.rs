@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use crate::net::stream::Stream;
+use crate::net::{gathered::Gathered, stream::Stream};
 
 use super::flood::{FrameScan, Ledger};
 
@@ -26,7 +26,7 @@ const LINGER_BYTES: usize = 1 << 20;
 
 /// A connection and its ledger.
 pub struct Watched {
-    stream: Stream,
+    stream: Gathered<Stream>,
     /// Read before it was known that this is HTTP/2.
     before: Vec<u8>,
     came: FrameScan,
@@ -42,7 +42,7 @@ pub struct Watched {
 }
 
 impl Watched {
-    pub fn new(stream: Stream, before: Vec<u8>, ledger: Rc<RefCell<Ledger>>) -> Watched {
+    pub fn new(stream: Gathered<Stream>, before: Vec<u8>, ledger: Rc<RefCell<Ledger>>) -> Watched {
         Watched {
             stream,
             before,
