@@ -17,7 +17,7 @@ use crate::{
         },
         headers::{self, Connection, Inbound, Outbound},
         passage::Passage,
-        proxy::{Exchange, Next},
+        proxy::{Exchange, Last, Next},
         reach::{self, Unconnected},
         record::Record,
         refusal::{self, Refusal},
@@ -336,7 +336,9 @@ impl<'a> Attempt<'_, 'a> {
     ) -> Result<Next, NoAnswer> {
         let framing = framing_for(self.exchange.request.version, rules.framing);
         // A request that is not all sent when its answer comes has no clean end.
-        self.exchange.last |= !upload.is_done() || framing == Framing::UntilClose;
+        if !upload.is_done() || framing == Framing::UntilClose {
+            self.exchange.last = Last::Imposed;
+        }
         self.exchange.settle();
         let head = self.answer_head(response, framing);
         let head_length = head.len() as u64;

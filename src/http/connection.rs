@@ -11,7 +11,7 @@ use crate::{
         h1::client::{Client, NoRequest, Waited},
         h2,
         local::Local,
-        proxy::{self, Arrival, Next},
+        proxy::{self, Arrival, Last, Next},
         refusal,
         tunnel::Tunnel,
     },
@@ -48,6 +48,7 @@ pub async fn serve(stream: Stream, ends: Ends, door: Rc<Door>, local: Rc<Local>)
         match Box::pin(serve_while_busy(&mut client, &ends, &door, &local, &mut served)).await {
             After::Quiet if door.is_closing() => return client.close().await,
             After::Quiet | After::Next(Next::Request) => {}
+            After::Next(Next::Close) => return client.close().await,
             After::Next(Next::Linger) => return client.linger().await,
             After::Next(Next::Cut) => return,
             // Boxed: every connection would carry its memory, and few are ever upgraded.
@@ -126,7 +127,7 @@ async fn serve_one(
         }
         Err(NoRequest::Refused(refusal)) => Err(refusal),
     };
-    let last = served >= site.limits.max_requests;
+    let last = if served >= site.limits.max_requests { Last::Imposed } else { Last::No };
     let client = Downstream::H1(client);
     let arrival = Arrival { client, begun, request: &request, read, last };
     After::Next(proxy::serve(arrival, ends, door, &serving, local).await)

@@ -8,7 +8,7 @@ use crate::{
         h1::{client::NoRequest, rules::RequestRules},
         key, mirror,
         place::{self, Course, Unplaced},
-        proxy::{Exchange, Next},
+        proxy::{Exchange, Last, Next},
         record::Record,
         refusal::{self, Refusal},
         reply::{gone, refuse, refuse_last},
@@ -138,7 +138,7 @@ async fn fail(
 ) -> Next {
     match content {
         Content::InHand(length) => exchange.client.consume(length),
-        Content::Streamed => exchange.last = true,
+        Content::Streamed => exchange.last = Last::Imposed,
     }
     refuse(exchange, record, refusal).await
 }

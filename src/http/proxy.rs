@@ -48,13 +48,25 @@ pub struct Exchange<'a> {
     pub caller: Option<&'a Caller>,
     /// As the client wrote it; `None` until it has been read.
     pub target: Option<Target<'a>>,
-    /// No request may follow on this connection.
-    pub last: bool,
+    pub last: Last,
+}
+
+/// Whether this is the last request of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Last {
+    No,
+    /// The client has said so, and sends no byte behind it (RFC 9112, section 9.6). Requests with a body
+    /// are left out: some clients send an empty line after that (section 2.2).
+    Agreed,
+    /// We say so; more may be on its way.
+    Imposed,
 }
 
 /// What becomes of the client's connection.
 pub enum Next {
     Request,
+    /// It ends: the client has nothing more to say.
+    Close,
     /// It ends; what was written is to be read by the client.
     Linger,
     /// It is closed at once: the client has gone, or must see that its answer is not whole.
@@ -70,8 +82,7 @@ pub struct Arrival<'a> {
     pub begun: Instant,
     pub request: &'a Request,
     pub read: Result<(), Refusal>,
-    /// No request may follow on this connection.
-    pub last: bool,
+    pub last: Last,
 }
 
 /// Serves one request to its end, and tells of it; of a tunnel is told when that ends.
@@ -115,7 +126,7 @@ pub async fn serve(
     };
     match next {
         Next::Tunnel(_) => {}
-        Next::Request | Next::Linger | Next::Cut => {
+        Next::Request | Next::Close | Next::Linger | Next::Cut => {
             record.finish(local, site, sender.address, request);
         }
     }
@@ -132,7 +143,10 @@ async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Nex
         Ok(rules) => rules,
         Err(refusal) => return refuse_last(exchange, record, refusal).await,
     };
-    exchange.last |= !rules.keep_alive;
+    if !rules.keep_alive {
+        let bare = rules.framing == Framing::Empty;
+        exchange.last = exchange.last.max(if bare { Last::Agreed } else { Last::Imposed });
+    }
     if exchange.request.extended_connect
         && upgrade::asked(exchange.request, rules.framing).is_none()
     {
@@ -258,17 +272,23 @@ impl<'a> Exchange<'a> {
     /// Decides whether a request may follow: to be asked when the head of the answer is written,
     /// which may be long after the request came.
     pub fn settle(&mut self) {
-        self.last |= self.door.is_closing();
+        if self.door.is_closing() {
+            self.last = Last::Imposed;
+        }
     }
 
     /// What becomes of the connection after a whole answer.
     pub fn next(&self) -> Next {
-        if self.last { Next::Linger } else { Next::Request }
+        match self.last {
+            Last::No => Next::Request,
+            Last::Agreed => Next::Close,
+            Last::Imposed => Next::Linger,
+        }
     }
 
     /// How an answer goes to this client; its framing is the answer's own.
     pub fn inbound<'x>(&self, record: &'x Record<'a>) -> Inbound<'x> {
-        let connection = match (self.last, self.request.version) {
+        let connection = match (self.last != Last::No, self.request.version) {
             // A stream is not a connection.
             (_, Version::Http2) | (false, Version::Http11) => Connection::Open,
             (true, _) => Connection::Close,

@@ -10,7 +10,7 @@ use crate::{
         grpc,
         h1::{client::NoRequest, rules::RequestRules},
         headers::Inbound,
-        proxy::{Exchange, Next},
+        proxy::{Exchange, Last, Next},
         record::Record,
         refusal::Refusal,
     },
@@ -31,7 +31,7 @@ pub async fn refuse_last(
     record: &mut Record<'_>,
     refusal: Refusal,
 ) -> Next {
-    exchange.last = true;
+    exchange.last = Last::Imposed;
     if refusal.is_malformed() && exchange.client.protocol_error() {
         record.refused(refusal);
         return Next::Cut;
@@ -75,7 +75,7 @@ pub async fn give(
 ) -> Next {
     match take_in_short_body(exchange, rules, None).await {
         Ok(Content::InHand(length)) => exchange.client.consume(length),
-        Ok(Content::Streamed) => exchange.last = true,
+        Ok(Content::Streamed) => exchange.last = Last::Imposed,
         Err(NoRequest::Gone) => return gone(record),
         Err(NoRequest::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
     }

@@ -1,7 +1,9 @@
 //! Sockets and TLS: all that lies below the first byte a protocol reads.
 //!
 //! - [`listen`]: the listening sockets of one address, one for each worker.
+//! - [`listener`]: the accept queue of one of them.
 //! - [`inherited`]: the listening sockets that the service manager opened for us.
+//! - [`socket`]: a TCP connection, and the short way to the kernel.
 //! - [`stream`]: one connection, plain or TLS, behind one type.
 //! - [`certificates`]: one certificate and its key, read from disk and understood.
 //! - [`tls`]: which certificate a client gets, and how TLS is spoken and resumed.
@@ -26,10 +28,12 @@ pub(crate) mod fixture;
 pub mod gathered;
 pub mod inherited;
 pub mod listen;
+pub mod listener;
 pub mod local;
 pub mod proxy_protocol;
 pub mod relay;
 pub mod side;
+pub mod socket;
 pub mod sources;
 pub mod stream;
 pub mod timer;

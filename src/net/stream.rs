@@ -7,23 +7,20 @@ use std::{
 };
 
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{client, server::TlsStream};
 
-use super::side::CutOff;
+use super::{side::CutOff, socket::Socket};
 
 /// A connection after its handshake, if it has one. Shutting it down sends TLS's close_notify
 /// before TCP's FIN.
 #[derive(Debug)]
 pub enum Stream {
-    Plain(TcpStream),
+    Plain(Socket),
     /// Boxed: a TLS session is over a kilobyte, a plain stream 32 bytes.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
     /// To a backend: we are the client.
-    ClientTls(Box<client::TlsStream<TcpStream>>),
+    ClientTls(Box<client::TlsStream<Socket>>),
 }
 
 impl Stream {
@@ -32,7 +29,7 @@ impl Stream {
     }
 
     /// The socket below, for its addresses and options; bytes go through the stream itself.
-    pub fn tcp(&self) -> &TcpStream {
+    pub fn tcp(&self) -> &Socket {
         match self {
             Stream::Plain(tcp) => tcp,
             Stream::Tls(tls) => tls.get_ref().0,
@@ -40,10 +37,18 @@ impl Stream {
         }
     }
 
+    pub fn tcp_mut(&mut self) -> &mut Socket {
+        match self {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => tls.get_mut().0,
+            Stream::ClientTls(tls) => tls.get_mut().0,
+        }
+    }
+
     /// Whether there is nothing to read now, neither bytes nor an end: what an idle connection to a
     /// backend must be.
     ///
-    /// This asks tokio's cached readiness first, so that it costs no system call on a quiet socket.
+    /// This asks the runtime's cached readiness first, so that it costs no system call on a quiet socket.
     /// A byte that does come is lost with the connection.
     pub fn is_quiet(&mut self) -> bool {
         match self {
@@ -95,7 +100,7 @@ impl Stream {
 /// What lies in the socket may be no data: tickets of TLS 1.3 and key updates come whenever the
 /// peer likes. They are taken in here, as else a connection on which they came would be given up,
 /// and the tickets with it. Data that was decrypted before is something to read, too.
-fn is_quiet(tls: &mut client::TlsStream<TcpStream>) -> bool {
+fn is_quiet(tls: &mut client::TlsStream<Socket>) -> bool {
     let (tcp, session) = tls.get_mut();
     loop {
         match session.process_new_packets() {
@@ -111,7 +116,7 @@ fn is_quiet(tls: &mut client::TlsStream<TcpStream>) -> bool {
 }
 
 /// What has come by a socket already.
-struct Arrived<'a>(&'a TcpStream);
+struct Arrived<'a>(&'a Socket);
 
 impl Read for Arrived<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -188,12 +193,7 @@ impl CutOff for Stream {
     /// nothing between FIN and a reset, which could throw away what was sent before.
     fn poll_cut_off(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.as_mut().poll_flush(context))?;
-        let tcp = match self.get_mut() {
-            Stream::Plain(tcp) => tcp,
-            Stream::Tls(tls) => tls.get_mut().0,
-            Stream::ClientTls(tls) => tls.get_mut().0,
-        };
-        Pin::new(tcp).poll_shutdown(context)
+        Pin::new(self.tcp_mut()).poll_shutdown(context)
     }
 }
 
@@ -204,7 +204,7 @@ mod tests {
     use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
+        net::{TcpListener, TcpStream},
     };
     use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -298,10 +298,10 @@ mod tests {
     #[tokio::test]
     async fn plain_bytes_pass_both_ways() {
         let (client, accepted) = joined().await;
-        let stream = Stream::Plain(accepted);
+        let stream = Stream::Plain(accepted.into());
         assert!(!stream.is_tls() && !stream.is_resumed());
         assert_eq!((stream.sni(), stream.alpn(), stream.protocol_version()), (None, None, None));
-        assert_eq!(stream.tcp().peer_addr().ok(), client.local_addr().ok());
+        assert_eq!(stream.tcp().local_addr().ok(), client.peer_addr().ok());
         let (answered, asked) = tokio::join!(ask(client), answer(stream));
         assert_eq!((asked.as_str(), answered.as_str()), ("a question", "an answer"));
     }
@@ -312,15 +312,17 @@ mod tests {
         let pair = directory.pair("a", &["a.example"]);
         let (client, accepted) = joined().await;
         let name = ServerName::try_from("a.example").expect("a name");
-        let (client, server) =
-            tokio::join!(connector(&pair).connect(name, client), acceptor(&pair).accept(accepted));
+        let (client, server) = tokio::join!(
+            connector(&pair).connect(name, Socket::from(client)),
+            acceptor(&pair).accept(accepted.into())
+        );
         let client = Stream::ClientTls(Box::new(client.expect("a handshake")));
         (client, Stream::Tls(Box::new(server.expect("a handshake"))))
     }
 
     /// Until something has come by the socket.
-    async fn await_bytes(stream: &Stream) {
-        stream.tcp().readable().await.expect("an open socket");
+    async fn await_bytes(stream: &mut Stream) {
+        stream.tcp_mut().readable().await.expect("an open socket");
     }
 
     #[tokio::test]
@@ -328,13 +330,13 @@ mod tests {
         let (mut client, mut server) = shaken().await;
         // The server's tickets have been on their way since its side of the handshake was done.
         server.flush().await.expect("room");
-        await_bytes(&client).await;
+        await_bytes(&mut client).await;
         assert!(client.is_quiet());
         if let Stream::Tls(tls) = &mut server {
             tls.get_mut().1.refresh_traffic_keys().expect("TLS 1.3");
         }
         server.flush().await.expect("room");
-        await_bytes(&client).await;
+        await_bytes(&mut client).await;
         assert!(client.is_quiet());
         server.write_all(b"more").await.expect("room");
         server.flush().await.expect("room");
@@ -359,10 +361,10 @@ mod tests {
         assert!(!client.is_quiet());
 
         let (client, server) = joined().await;
-        let mut client = Stream::Plain(client);
+        let mut client = Stream::Plain(client.into());
         assert!(client.is_quiet());
         drop(server);
-        await_bytes(&client).await;
+        await_bytes(&mut client).await;
         assert!(!client.is_quiet());
     }
 
@@ -371,16 +373,18 @@ mod tests {
         let directory = Directory::new();
         let pair = directory.pair("a", &["a.example"]);
         let (client, accepted) = joined().await;
-        let client_address = client.local_addr().ok();
+        let address = client.peer_addr().ok();
         let name = ServerName::try_from("A.example").expect("a name");
-        let (client, stream) =
-            tokio::join!(connector(&pair).connect(name, client), acceptor(&pair).accept(accepted));
+        let (client, stream) = tokio::join!(
+            connector(&pair).connect(name, Socket::from(client)),
+            acceptor(&pair).accept(accepted.into())
+        );
         let stream = Stream::Tls(Box::new(stream.expect("a handshake")));
         assert!(stream.is_tls() && !stream.is_resumed());
         assert_eq!(stream.sni(), Some("a.example"));
         assert_eq!(stream.alpn(), Some(b"http/1.1".as_slice()));
         assert_eq!(stream.protocol_version(), Some("TLSv1.3"));
-        assert_eq!(stream.tcp().peer_addr().ok(), client_address);
+        assert_eq!(stream.tcp().local_addr().ok(), address);
         let (answered, asked) = tokio::join!(ask(client.expect("a handshake")), answer(stream));
         assert_eq!((asked.as_str(), answered.as_str()), ("a question", "an answer"));
     }

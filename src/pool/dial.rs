@@ -63,14 +63,14 @@ pub async fn dial(how: &Dial<'_>) -> Result<Stream, DialError> {
         tcp.write_all(&announced.header()).await.map_err(DialError::Connect)?;
     }
     match how.tls {
-        None => Ok(Stream::Plain(tcp)),
+        None => Ok(Stream::Plain(tcp.into())),
         // Boxed: a handshake is large, and would make every request that dials plainly as large.
         Some(tls) => Box::pin(shake_hands(how, tls, tcp)).await,
     }
 }
 
 async fn shake_hands(how: &Dial<'_>, tls: &ClientTls, tcp: TcpStream) -> Result<Stream, DialError> {
-    let connected = tls.connect(tcp, how.address, how.name, how.alpn).await;
+    let connected = tls.connect(tcp.into(), how.address, how.name, how.alpn).await;
     let connected = connected.and_then(|stream| speaking(how.alpn, stream));
     let ended = match &connected {
         Ok(stream) if stream.is_resumed() => BackendHandshake::Resumed,
@@ -113,6 +113,7 @@ mod tests {
 
     use super::*;
     use crate::{observe::metrics::Metrics, pool::backend::Key};
+    use rustix::net::sockopt;
     use tokio::net::TcpListener;
 
     #[tokio::test]
@@ -131,7 +132,7 @@ mod tests {
             metrics_slot: 0,
         };
         let stream = dial(&how).await.expect("a connection");
-        assert!(stream.tcp().nodelay().expect("an option"));
+        assert!(sockopt::tcp_nodelay(stream.tcp().as_fd().expect("open")).expect("an option"));
         drop(listener);
         let error = dial(&how).await.expect_err("nobody listens");
         let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;

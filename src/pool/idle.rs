@@ -127,8 +127,6 @@ impl Idle {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -143,7 +141,7 @@ mod tests {
             let ours = TcpStream::connect(listener.local_addr().expect("it listens")).await;
             ends.push(listener.accept().await.expect("it was connected to").0);
             let since = first + Duration::from_secs(number.into());
-            connections.put(Stream::Plain(ours.expect("it listens")), since, None, None);
+            connections.put(Stream::Plain(ours.expect("it listens").into()), since, None, None);
         }
         (connections, ends)
     }
@@ -167,9 +165,9 @@ mod tests {
         let (connections, mut ends) = kept(2, first).await;
         let (gone, at) = (ends.pop(), first + Duration::from_millis(1_999));
         drop(gone);
-        let end =
-            poll_fn(|context| connections.list.borrow()[1].stream.tcp().poll_read_ready(context));
-        end.await.expect("its end");
+        let mut ending = connections.list.borrow_mut().remove(1);
+        ending.stream.tcp_mut().readable().await.expect("its end");
+        connections.list.borrow_mut().push(ending);
         assert!(connections.take_just_used(at, None).is_none());
         assert_eq!(connections.len(), 1, "others may have the older one");
     }

@@ -10,8 +10,6 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Notify,
     task::{spawn_local, yield_now},
     time::{sleep, timeout},
 };
@@ -22,8 +20,10 @@ use crate::{
     net::{
         ends::Ends,
         listen::OpenConnections,
+        listener::Listener,
         local::Local,
         proxy_protocol::{Endpoints, Told, read},
+        socket::Socket,
         stream::Stream,
         tls::{Caller, Cause, HandshakeError, ServerTls},
     },
@@ -32,6 +32,7 @@ use crate::{
     worker::{
         Vital,
         behind::{Behind, Serving},
+        connections::{Connections, Open},
     },
 };
 
@@ -111,7 +112,7 @@ impl Post {
         local: Rc<Local>,
         connections: Rc<Connections>,
     ) -> io::Result<Rc<Post>> {
-        let listener = TcpListener::from_std(meets.sockets.for_worker(worker)?)?;
+        let listener = Listener::new(meets.sockets.for_worker(worker)?)?;
         let port = meets.sockets.address.port();
         let meets = RefCell::new(Meets::of(meets));
         let post = Rc::new(Post {
@@ -147,7 +148,7 @@ impl Post {
         self.behind.close();
     }
 
-    async fn accept_all(self: Rc<Self>, listener: TcpListener, _open: Open) {
+    async fn accept_all(self: Rc<Self>, mut listener: Listener, _open: Open) {
         let _vital = Vital;
         loop {
             let accepted = tokio::select! {
@@ -156,17 +157,14 @@ impl Post {
             };
             self.take(accepted).await;
         }
-        if let Ok(listener) = listener.into_std() {
-            self.accept_queued(&listener).await;
-        }
+        self.accept_queued(&listener).await;
     }
 
-    /// What had connected before the address was given up is served, not reset. The kernel is asked:
-    /// to a task that has had its turn the runtime says that there is nothing.
-    async fn accept_queued(self: &Rc<Self>, listener: &std::net::TcpListener) {
+    /// What had connected before the address was given up is served, not reset.
+    async fn accept_queued(self: &Rc<Self>, listener: &Listener) {
         let mut rests = 0;
         for _ in 0..MOST_QUEUED {
-            let accepted = listener.accept();
+            let accepted = listener.accept_now();
             match &accepted {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if !is_of_one_connection(error) => rests += 1,
@@ -175,13 +173,13 @@ impl Post {
             if rests > MOST_RESTS {
                 return;
             }
-            self.take(accepted.and_then(registered)).await;
+            self.take(accepted).await;
             // Those that were taken are served meanwhile.
             yield_now().await;
         }
     }
 
-    async fn take(self: &Rc<Self>, accepted: io::Result<(TcpStream, SocketAddr)>) {
+    async fn take(self: &Rc<Self>, accepted: io::Result<(Socket, SocketAddr)>) {
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => return,
@@ -228,7 +226,7 @@ impl Post {
         sleep(EXHAUSTED_REST).await;
     }
 
-    async fn serve(&self, tcp: TcpStream, peer: SocketAddr, destination: Option<SocketAddr>) {
+    async fn serve(&self, tcp: Socket, peer: SocketAddr, destination: Option<SocketAddr>) {
         let Some((stream, caller)) = self.handshake(tcp).await else {
             return;
         };
@@ -242,7 +240,7 @@ impl Post {
     /// client who speaks behind the header.
     async fn serve_proxied(
         &self,
-        mut stream: TcpStream,
+        mut stream: Socket,
         peer: SocketAddr,
         proxies: &[Network],
         room: &snapshot::Room,
@@ -266,7 +264,7 @@ impl Post {
     }
 
     /// The stream as it is, or after its TLS handshake; with who the client is, where that is asked.
-    async fn handshake(&self, tcp: TcpStream) -> Option<(Stream, Option<Rc<Caller>>)> {
+    async fn handshake(&self, tcp: Socket) -> Option<(Stream, Option<Rc<Caller>>)> {
         let tls = self.meets.borrow().tls.clone();
         match tls {
             None => Some((Stream::Plain(tcp), None)),
@@ -277,7 +275,7 @@ impl Post {
 
     async fn shake_hands(
         &self,
-        tcp: TcpStream,
+        tcp: Socket,
         tls: ServerTls,
     ) -> Option<(Stream, Option<Rc<Caller>>)> {
         let patience = self.behind.patience();
@@ -316,12 +314,6 @@ impl Post {
     }
 }
 
-fn registered(accepted: (std::net::TcpStream, SocketAddr)) -> io::Result<(TcpStream, SocketAddr)> {
-    let (stream, peer) = accepted;
-    stream.set_nonblocking(true)?;
-    Ok((TcpStream::from_std(stream)?, peer))
-}
-
 fn refusal(cause: Cause) -> Refusal {
     match cause {
         Cause::Missing => Refusal::NoClientCertificate,
@@ -356,37 +348,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | TimedOut
             | PermissionDenied
     )
-}
-
-/// The connections of a worker, counted.
-#[derive(Default)]
-pub struct Connections {
-    open: Cell<usize>,
-    bell: Notify,
-}
-
-/// One of them, until it is dropped.
-pub struct Open(Rc<Connections>);
-
-impl Connections {
-    fn enter(self: &Rc<Self>) -> Open {
-        self.open.set(self.open.get() + 1);
-        Open(self.clone())
-    }
-
-    /// Waits until there is none.
-    pub async fn ended(&self) {
-        while self.open.get() > 0 {
-            self.bell.notified().await;
-        }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
-        if self.0.open.get() == 0 {
-            self.0.bell.notify_one();
-        }
-    }
 }

@@ -14,10 +14,7 @@ use crate::{
     observe::access_log::AccessLog,
     pool::local::LocalPool,
     snapshot::{Door, Phase, Snapshot},
-    worker::{
-        accept::{Connections, Post},
-        behind::Serving,
-    },
+    worker::{accept::Post, behind::Serving, connections::Connections},
 };
 
 /// One worker's doors and pools.

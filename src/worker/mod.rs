@@ -3,10 +3,12 @@
 //!
 //! - this file: a worker's thread, and the story of its life.
 //! - `floor`: what a worker makes of a snapshot: doors and its own pools.
+//! - `connections`: how many there are.
 //! - `accept`: one address: accept, TLS handshake, then what is `behind` it: `http` or `tcp`.
 
 mod accept;
 mod behind;
+mod connections;
 mod floor;
 
 use std::{

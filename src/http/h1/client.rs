@@ -30,6 +30,9 @@ use super::{
 
 /// How long a closing connection waits for the client to read our last words.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long a new connection that has sent its request is not watched: most have their answer before,
+/// many of them their end, and to watch one costs as much as to accept it.
+const UNWATCHED: Duration = Duration::from_millis(10);
 /// How much a closing connection still reads, and throws away.
 const LINGER_BYTES: usize = 1 << 20;
 
@@ -37,6 +40,8 @@ const LINGER_BYTES: usize = 1 << 20;
 pub struct Client {
     pub side: Side<Stream>,
     pub timer: Timer,
+    /// Before that it is not looked whether the client has gone, unless that costs nothing.
+    watched_from: Instant,
 }
 
 /// What came of waiting for a request.
@@ -59,8 +64,9 @@ pub enum NoRequest {
 
 impl Client {
     pub fn new(stream: Stream, buffers: &Rc<Buffers>) -> Client {
+        let now = Instant::now();
         let side = Side { stream, input: Buffer::new(buffers.clone()) };
-        Client { side, timer: Timer::new(Instant::now() + LINGER) }
+        Client { side, timer: Timer::new(now + LINGER), watched_from: now + UNWATCHED }
     }
 
     /// Waits for the first byte of a request. `until` may come first: then a request is waited for
@@ -157,6 +163,10 @@ impl Client {
     /// Ready when the client has gone. What it sends meanwhile, a next request, is kept up to what
     /// the buffer holds.
     pub fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let is_watched = self.side.stream.tcp().is_watched();
+        if !is_watched && self.timer.poll(context, self.watched_from).is_pending() {
+            return Poll::Pending;
+        }
         loop {
             if self.side.input.is_full() {
                 return Poll::Pending;
@@ -186,6 +196,10 @@ impl Client {
     /// Ends a connection on which nothing is under way; over TLS that is said, so that the client
     /// can tell it from a truncation (RFC 8446, section 6.1).
     pub async fn close(mut self) {
+        if !self.side.stream.is_tls() {
+            // Closing it says all that there is to say.
+            return;
+        }
         let deadline = Instant::now() + LINGER;
         let mut stream = self.side.stream;
         // Whatever comes of it, the connection is over.

@@ -23,7 +23,7 @@ use crate::{
         door::Door,
         downstream::Downstream,
         local::Local,
-        proxy::{self, Arrival, Next},
+        proxy::{self, Arrival, Last, Next},
         site::Site,
     },
     net::{
@@ -263,7 +263,7 @@ impl Visit {
         let (parts, body) = request.into_parts();
         let mut stream = ClientStream::new(reply, body, self.sni.clone());
         match self.serve_request(parts, &mut stream).await {
-            Next::Request | Next::Linger => self.ledger.borrow_mut().answered(),
+            Next::Request | Next::Close | Next::Linger => self.ledger.borrow_mut().answered(),
             Next::Cut => stream.reset(Reason::INTERNAL_ERROR),
             Next::Tunnel(tunnel) => {
                 // Boxed: every stream would carry its memory, and few are ever tunnels.
@@ -287,7 +287,7 @@ impl Visit {
         };
         drop(parts);
         let client = Downstream::H2(stream);
-        let arrival = Arrival { client, begun, request: &request, read, last: false };
+        let arrival = Arrival { client, begun, request: &request, read, last: Last::No };
         proxy::serve(arrival, &self.ends, &self.door, &serving, &self.local).await
     }
 }

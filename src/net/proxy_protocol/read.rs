@@ -5,7 +5,9 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::io::AsyncReadExt;
+
+use crate::net::socket::Socket;
 
 use super::{Endpoints, SIGNATURE, Told};
 
@@ -29,7 +31,7 @@ impl From<io::Error> for HeaderError {
 }
 
 /// Reads the header and no byte behind it.
-pub async fn header(stream: &mut TcpStream) -> Result<Told, HeaderError> {
+pub async fn header(stream: &mut Socket) -> Result<Told, HeaderError> {
     let mut begin = [0; SIGNATURE.len()];
     stream.read_exact(&mut begin).await?;
     if begin == SIGNATURE {
@@ -46,11 +48,11 @@ pub async fn header(stream: &mut TcpStream) -> Result<Told, HeaderError> {
 }
 
 /// A byte at a time: what stands behind the line is not ours to read.
-async fn next_of_line(stream: &mut TcpStream) -> io::Result<u8> {
+async fn next_of_line(stream: &mut Socket) -> io::Result<u8> {
     stream.read_u8().await
 }
 
-async fn read_v2(stream: &mut TcpStream) -> Result<Told, HeaderError> {
+async fn read_v2(stream: &mut Socket) -> Result<Told, HeaderError> {
     let mut head = [0; 4];
     stream.read_exact(&mut head).await?;
     let [command, family, high, low] = head;

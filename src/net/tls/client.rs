@@ -19,13 +19,13 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     sign::SingleCertAndKey,
 };
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::{
     config,
     net::{
         certificates::Pair,
+        socket::Socket,
         stream::Stream,
         tls::{HandshakeError, TlsError, versions},
     },
@@ -109,7 +109,7 @@ impl ClientTls {
     /// Shakes hands with the backend at `address`, which is who it must be when this is done.
     pub async fn connect(
         &self,
-        tcp: TcpStream,
+        tcp: Socket,
         address: SocketAddr,
         own_name: Option<&str>,
         alpn: Alpn,
