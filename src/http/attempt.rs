@@ -29,6 +29,7 @@ use crate::{
     message::{
         field::Name,
         head::{Response, Version},
+        lent::Lent,
     },
     net::proxy_protocol::Announcement,
     observe::dates::http_date,
@@ -201,7 +202,7 @@ impl<'a> Attempt<'_, 'a> {
         }
     }
 
-    fn request_head(&self, member: &Member, upstream: &Upstream) -> Vec<u8> {
+    fn request_head(&self, member: &Member, upstream: &Upstream) -> Lent<u8> {
         let authority = self.target.authority;
         let address;
         let host = match &self.pool.pool.config.host_header {
@@ -224,7 +225,8 @@ impl<'a> Attempt<'_, 'a> {
             request_id: &self.record.request_id,
             changes: self.exchange.changes(self.record, |rules| rules.request_headers.as_ref()),
         };
-        let mut head = Vec::with_capacity(HEAD_BYTES);
+        let mut head = Lent::default();
+        head.reserve(HEAD_BYTES);
         headers::write_request(&mut head, self.exchange.request, &outbound);
         head
     }
@@ -293,9 +295,10 @@ impl<'a> Attempt<'_, 'a> {
         if self.exchange.request.version == Version::Http10 {
             return Ok(());
         }
-        let mut head = Vec::with_capacity(HEAD_BYTES);
+        let mut head = Lent::default();
+        head.reserve(HEAD_BYTES);
         headers::write_response(&mut head, response, &Inbound::bare());
-        let written = self.exchange.client.inform(head, self.bounds.client_idle).await;
+        let written = self.exchange.client.inform(head.kept(), self.bounds.client_idle).await;
         written.map_err(|_| NoAnswer::ClientGone)
     }
 
@@ -366,12 +369,13 @@ impl<'a> Attempt<'_, 'a> {
         Ok(self.exchange.next())
     }
 
-    fn answer_head(&self, response: &Response, framing: Framing) -> Vec<u8> {
+    fn answer_head(&self, response: &Response, framing: Framing) -> Lent<u8> {
         let dated = response.fields.first(Name::Date).is_some();
         let date = (!dated).then(|| http_date(SystemTime::now()));
         let set_cookie = self.cookie.as_deref();
         let inbound = Inbound { framing, date, set_cookie, ..self.exchange.inbound(self.record) };
-        let mut head = Vec::with_capacity(HEAD_BYTES);
+        let mut head = Lent::default();
+        head.reserve(HEAD_BYTES);
         headers::write_response(&mut head, response, &inbound);
         head
     }

@@ -26,10 +26,13 @@ fn v4(out: &mut Vec<u8>, address: Ipv4Addr) {
 }
 
 /// Thirty-two hexadecimal digits.
-pub fn hexadecimal(number: u128) -> String {
-    let bytes = number.to_be_bytes();
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])).collect()
+pub fn hexadecimal(number: u128) -> [u8; 32] {
+    let mut digits = [0; 32];
+    for (two, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        two[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        two[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+    }
+    digits
 }
 
 #[cfg(test)]
@@ -50,7 +53,7 @@ mod tests {
             assert_eq!(written(&|out| address(out, sample.parse().unwrap())), sample);
         }
         for sample in [0, 5, u128::MAX, 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210] {
-            assert_eq!(hexadecimal(sample), format!("{sample:032x}"));
+            assert_eq!(hexadecimal(sample), format!("{sample:032x}").as_bytes());
         }
     }
 }

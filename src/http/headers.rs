@@ -298,20 +298,6 @@ impl NamedByConnection {
     }
 }
 
-/// The id of a request: what a trusted proxy sent, if it is one, else a new one.
-pub fn request_id(fields: &Fields, trusted: bool, random: u128) -> String {
-    let kept = fields.first(Name::XRequestId).filter(|_| trusted);
-    match kept.map(std::str::from_utf8) {
-        Some(Ok(id)) if is_request_id(id) => id.to_owned(),
-        _ => digits::hexadecimal(random),
-    }
-}
-
-fn is_request_id(id: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:+/=".contains(&byte);
-    (1..=128).contains(&id.len()) && id.bytes().all(fits)
-}
-
 /// Where a redirect to HTTPS leads: the same host and target, on `port`.
 pub fn https_location(target: &Target<'_>, port: u16) -> Vec<u8> {
     let mut location = b"https://".to_vec();
@@ -496,20 +482,5 @@ mod tests {
             "HTTP/1.1 304 N|Content-Length: 3"
         );
         assert_eq!(answered("HTTP/1.1 204 N|Content-Length: 0", inbound), "HTTP/1.1 204 N");
-    }
-
-    #[test]
-    fn ids_are_made_unless_a_trusted_proxy_sent_a_good_one() {
-        let fields = |value: &str| {
-            let mut request = Request::default();
-            let head = format!("GET / HTTP/1.1\r\nX-Request-Id: {value}\r\n\r\n");
-            parse::request(head.as_bytes(), &mut request).unwrap();
-            request.fields
-        };
-        let made = format!("{:032x}", 5);
-        assert_eq!(request_id(&fields("abc-1"), true, 5), "abc-1");
-        assert_eq!(request_id(&fields("abc-1"), false, 5), made);
-        assert_eq!(request_id(&fields("a b"), true, 5), made);
-        assert_eq!(request_id(&fields(&"a".repeat(129)), true, 5), made);
     }
 }

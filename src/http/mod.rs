@@ -5,7 +5,7 @@
 //! `place`, `reach` and `hedge` are parts of: a place at a backend, a connection to it, a second one
 //! where it is late. What decides is pure: `refusal` (the table of what is not let in), `target`,
 //! `route`, `conditions`, `rewrite`, `split`, `variables`, `key`, `header_rules`, `headers`,
-//! `answers`, `error_pages`, `grpc`. `site` and `door` are what a listener serves, `local` what a
+//! `answers`, `error_pages`, `grpc`, `request_id`. `site` and `door` are what a listener serves, `local` what a
 //! worker lends, `record` what is told when a request is over. `h1/` and `h2/` are the two versions
 //! on the wire; `downstream` and `upstream` are either at either end, `passage` and `exchange` what
 //! goes between them; `upgrade` says who goes on with another protocol, and `tunnel` is the story of
@@ -41,6 +41,7 @@ pub mod reach;
 pub mod record;
 pub mod refusal;
 pub mod reply;
+pub mod request_id;
 pub mod rewrite;
 pub mod route;
 pub mod site;

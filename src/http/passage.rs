@@ -4,6 +4,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use crate::message::lent::Lent;
+
 use super::{
     downstream::Downstream,
     h1::{
@@ -25,7 +27,7 @@ pub enum Passage {
 impl Passage {
     /// A request of which every byte is at hand.
     pub fn of_request_at_hand(
-        head: Vec<u8>,
+        head: Lent<u8>,
         body: &[u8],
         client: &Downstream<'_>,
         upstream: &Upstream,
@@ -37,7 +39,8 @@ impl Passage {
                 Passage::frames(head, content, Coding::Identity)
             }
             (Downstream::H2(_), Upstream::H1(_)) => {
-                let head = [&head, body].concat();
+                let mut head = head;
+                head.extend_from_slice(body);
                 // Behind a told length HTTP/1 has no room for trailers.
                 let content = Content::AtHand { bytes: Bytes::new(), trailers: Vec::new() };
                 Passage::frames(head, content, Coding::Identity)
@@ -53,7 +56,7 @@ impl Passage {
 
     /// A request whose body follows, at most `limit` bytes of it.
     pub fn of_request(
-        head: Vec<u8>,
+        head: Lent<u8>,
         framing: Framing,
         limit: u64,
         client: &Downstream<'_>,
@@ -75,7 +78,7 @@ impl Passage {
 
     /// An answer. `from` is how the backend frames its body, `to` how the client gets it.
     pub fn of_answer(
-        head: Vec<u8>,
+        head: Lent<u8>,
         from: Framing,
         to: Framing,
         client: &Downstream<'_>,
@@ -98,8 +101,8 @@ impl Passage {
         }
     }
 
-    fn frames(head: Vec<u8>, content: Content, coding: Coding) -> Passage {
-        Passage::Frames(Box::new(Transfer::new(head, content, coding)))
+    fn frames(head: Lent<u8>, content: Content, coding: Coding) -> Passage {
+        Passage::Frames(Box::new(Transfer::new(head.kept(), content, coding)))
     }
 
     /// Moves what can be moved of a request.

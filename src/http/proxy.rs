@@ -18,6 +18,7 @@ use crate::{
         record::Record,
         refusal::{self, Refusal},
         reply::{error, give, refuse_last},
+        request_id::RequestId,
         route::{self, Ambiguous, Route, Rules},
         sticky,
         target::{self, Target},
@@ -96,7 +97,7 @@ pub async fn serve(
     let Arrival { client, begun, request, read, last } = arrival;
     let site = &serving.site;
     let trusted = site.trusts(ends.peer.ip());
-    let id = headers::request_id(&request.fields, trusted, fastrand::u128(..));
+    let id = RequestId::of(&request.fields, trusted, fastrand::u128(..));
     let mut record = Record::new(begun, id);
     let sender = Sender {
         address: ends.peer.ip().to_canonical(),

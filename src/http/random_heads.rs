@@ -15,6 +15,7 @@ use crate::{
             scan::{Scan, tests::LIMITS},
         },
         headers::{self, Connection, Inbound, Outbound, Sender},
+        request_id::RequestId,
         target,
     },
     message::{
@@ -148,7 +149,7 @@ fn forwarded(random: &mut Rng, bytes: &[u8]) -> Option<(Vec<u8>, Framing)> {
     let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
     let sender = Sender { address, trusted: random.bool(), tls: random.bool(), port: 443 };
     let host = if target.authority.is_empty() { b"backend" } else { target.authority };
-    let request_id = &headers::request_id(&request.fields, sender.trusted, 7);
+    let request_id = &RequestId::of(&request.fields, sender.trusted, 7);
     let framing = rules.framing;
     let expects_continue = rules.expects_continue;
     let outbound = Outbound {

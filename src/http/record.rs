@@ -9,7 +9,10 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    http::{exchange::Cut, local::Local, refusal::Refusal, route::Route, site::Site},
+    http::{
+        exchange::Cut, local::Local, refusal::Refusal, request_id::RequestId, route::Route,
+        site::Site,
+    },
     message::{authority, field::Name, head::Request},
     net::{relay::Moved, tls::ClientCertificate},
     observe::{
@@ -30,7 +33,7 @@ pub struct Record<'a> {
     pub header: Duration,
     /// When the answer had gone, where the clock was looked at then.
     pub ended: Option<Instant>,
-    pub request_id: String,
+    pub request_id: RequestId,
     /// Of the client, where it was asked for one and showed it.
     pub certificate: Option<&'a ClientCertificate>,
     pub route: Option<&'a Route>,
@@ -52,7 +55,7 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// `begun`: when the first byte of the head came.
-    pub fn new(begun: Instant, request_id: String) -> Record<'a> {
+    pub fn new(begun: Instant, request_id: RequestId) -> Record<'a> {
         Record {
             begun,
             header: begun.elapsed(),

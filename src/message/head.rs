@@ -1,6 +1,12 @@
 //! A message's head: a flat list of lines over one buffer, whichever version it came in.
 
-use crate::message::{field::Name, method::Method};
+use std::{cell::RefCell, thread::LocalKey};
+
+use crate::message::{
+    field::Name,
+    lent::{Lend, Lent, Shelf},
+    method::Method,
+};
 
 /// A part of a head's buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,13 +41,23 @@ pub struct Line {
 /// The header lines of a message, in the order in which they came.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    bytes: Vec<u8>,
-    lines: Vec<Line>,
+    bytes: Lent<u8>,
+    lines: Lent<Line>,
+}
+
+thread_local! {
+    static LINES: Shelf<Line> = const { RefCell::new(Vec::new()) };
+}
+
+impl Lend for Line {
+    fn shelf() -> &'static LocalKey<Shelf<Line>> {
+        &LINES
+    }
 }
 
 impl Fields {
     /// Lines over their bytes.
-    pub fn of(bytes: Vec<u8>, lines: Vec<Line>) -> Fields {
+    pub fn of(bytes: Lent<u8>, lines: Lent<Line>) -> Fields {
         Fields { bytes, lines }
     }
 
@@ -93,7 +109,7 @@ impl Fields {
     /// Appends every line that is kept, in runs.
     pub fn copy_kept(&self, out: &mut Vec<u8>, keep: impl Fn(&Line) -> bool) {
         let mut run: Option<Span> = None;
-        for line in &self.lines {
+        for line in self.lines() {
             run = match (run, keep(line)) {
                 (Some(run), true) if run.end == line.whole.start => {
                     Some(Span { start: run.start, end: line.whole.end })

@@ -2,6 +2,7 @@
 //!
 //! - `method`, `field`: the names that we know, recognised once.
 //! - `head`: a request's and a response's head, each a flat list of lines over one buffer.
+//! - `lent`: the memory that heads are read into and written in.
 //! - `authority`: the host that a request is for.
 //! - `cookies`, `query`: what a request carries under names of the application's own.
 //! - `path`: the path as routing reads it, and what it refuses.
@@ -11,6 +12,7 @@ pub mod authority;
 pub mod cookies;
 pub mod field;
 pub mod head;
+pub mod lent;
 pub mod method;
 pub mod path;
 pub mod percent;

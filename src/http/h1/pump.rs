@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     http::refusal::Refusal,
+    message::lent::Lent,
     net::{
         buffer::{Buffer, LARGE},
         side::Side,
@@ -59,7 +60,7 @@ pub enum Waiting {
 pub struct Pump {
     body: Body,
     coding: Coding,
-    gathered: Vec<u8>,
+    gathered: Lent<u8>,
     /// Of `gathered`.
     written: usize,
     /// Bytes at the front of the source's buffer that are written from there, after `gathered`.
@@ -77,7 +78,7 @@ pub struct Pump {
 
 impl Pump {
     /// `head` is written before the body.
-    pub fn new(head: Vec<u8>, body: Body, coding: Coding) -> Pump {
+    pub fn new(head: Lent<u8>, body: Body, coding: Coding) -> Pump {
         Pump {
             body,
             coding,
@@ -276,7 +277,7 @@ mod tests {
         let (mut writer, reader) = tokio::io::duplex(step);
         let mut source = Side { stream: reader, input: Buffer::new(Rc::new(Buffers::default())) };
         let mut sink = Vec::new();
-        let mut pump = Pump::new(b"HEAD|".to_vec(), Body::new(framing, u64::MAX), coding);
+        let mut pump = Pump::new(b"HEAD|".to_vec().into(), Body::new(framing, u64::MAX), coding);
         let write = async move {
             // The pump may end before it has taken all.
             let _ = writer.write_all(body).await;

@@ -18,6 +18,7 @@ use crate::{
     message::{
         field::Name,
         head::{Fields, Line, Request, Response, Span, Version},
+        lent::Lent,
         method::Method,
     },
 };
@@ -36,14 +37,14 @@ pub fn request(
     let protocol = parts.extensions.get::<::h2::ext::Protocol>().map(|asked| asked.as_str());
     let method = if protocol.is_some() { "GET" } else { parts.method.as_str() }.as_bytes();
     let target = target(parts)?;
-    let mut head = Vec::with_capacity(512);
+    let mut lines = Lines::default();
+    let head = &mut lines.bytes;
     head.extend_from_slice(method);
     head.push(b' ');
     head.extend_from_slice(target);
     let (method_span, target_span) =
         (Span::new(0, method.len()), Span::new(method.len() + 1, head.len()));
     head.extend_from_slice(b" HTTP/2.0\r\n");
-    let mut lines = Lines { bytes: head, lines: Vec::new() };
     if lines.bytes.len() - 2 > limits.max_request_line {
         return Err(refusal::LINE_TOO_LONG);
     }
@@ -66,7 +67,7 @@ pub fn request(
 /// In place of a request that is not let in: of its lines the one that tells how its client wants to
 /// be answered. One that asks for a tunnel is never a call.
 pub fn unread(parts: &http::request::Parts) -> Request {
-    let mut lines = Lines { bytes: Vec::new(), lines: Vec::new() };
+    let mut lines = Lines::default();
     let is_connect = parts.method == http::Method::CONNECT;
     if let Some(value) = parts.headers.get(http::header::CONTENT_TYPE).filter(|_| !is_connect) {
         lines.push(b"content-type", value.as_bytes());
@@ -76,7 +77,8 @@ pub fn unread(parts: &http::request::Parts) -> Request {
 
 /// Reads an answer's head.
 pub fn response(parts: &http::response::Parts) -> Result<Response, Refusal> {
-    let mut lines = Lines { bytes: b"HTTP/2.0\r\n".to_vec(), lines: Vec::new() };
+    let mut lines = Lines::default();
+    lines.bytes.extend_from_slice(b"HTTP/2.0\r\n");
     for (name, value) in &parts.headers {
         if !is_field(name, value) {
             return Err(refusal::BAD_RESPONSE);
@@ -93,7 +95,7 @@ pub fn response(parts: &http::response::Parts) -> Result<Response, Refusal> {
 
 /// Reads trailers into lines, each with its CRLF.
 pub fn trailer_lines(trailers: &HeaderMap, late_fields: LateFields) -> Result<Vec<u8>, Refusal> {
-    let mut lines = Lines { bytes: Vec::new(), lines: Vec::new() };
+    let mut lines = Lines::default();
     for (name, value) in trailers {
         if !is_field(name, value) {
             return Err(refusal::BAD_TRAILER);
@@ -105,7 +107,7 @@ pub fn trailer_lines(trailers: &HeaderMap, late_fields: LateFields) -> Result<Ve
             (true, LateFields::Refused) => return Err(refusal::BAD_TRAILER),
         }
     }
-    Ok(lines.bytes)
+    Ok(lines.bytes.kept())
 }
 
 /// A target is a path, `*` for OPTIONS, or with CONNECT an authority (RFC 9113, section 8.3.1).
@@ -224,9 +226,10 @@ fn trimmed(value: &[u8]) -> &[u8] {
 }
 
 /// Header lines as they are made.
+#[derive(Default)]
 struct Lines {
-    bytes: Vec<u8>,
-    lines: Vec<Line>,
+    bytes: Lent<u8>,
+    lines: Lent<Line>,
 }
 
 impl Lines {
