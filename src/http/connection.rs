@@ -21,8 +21,6 @@ use crate::{
 
 /// How long a kept-alive connection of a closing door may still bring a request.
 pub const CLOSING_GRACE: Duration = Duration::from_secs(1);
-/// How long after a request a connection counts as busy.
-const BUSY: Duration = Duration::from_secs(1);
 
 /// Serves an accepted connection to its end, in the version of HTTP that it speaks.
 pub async fn serve(stream: Stream, ends: Ends, door: Rc<Door>, local: Rc<Local>) {
@@ -37,17 +35,17 @@ pub async fn serve(stream: Stream, ends: Ends, door: Rc<Door>, local: Rc<Local>)
         let timeouts = door.serving().site.timeouts;
         let idle = match served {
             0 => timeouts.header,
-            _ => timeouts.keep_alive.saturating_sub(BUSY),
+            _ => timeouts.keep_alive,
         };
         match client.await_request(idle, door.closed(), CLOSING_GRACE).await {
             Waited::Request => {}
             Waited::Nothing => return client.close().await,
             Waited::Gone => return,
         }
+        served += 1;
         // Boxed: most connections are idle most of the time, and would carry a request's memory.
-        match Box::pin(serve_while_busy(&mut client, &ends, &door, &local, &mut served)).await {
-            After::Quiet if door.is_closing() => return client.close().await,
-            After::Quiet | After::Next(Next::Request) => {}
+        match Box::pin(serve_one(&mut client, &ends, &door, &local, served)).await {
+            After::Next(Next::Request) => {}
             After::Next(Next::Close) => return client.close().await,
             After::Next(Next::Linger) => return client.linger().await,
             After::Next(Next::Cut) => return,
@@ -74,34 +72,8 @@ async fn pass(tunnel: Tunnel, mut client: Client, local: &Local) {
 /// What follows on a connection.
 enum After {
     Next(Next),
-    /// No request has come for a while.
-    Quiet,
     /// The client speaks HTTP/2, and knew before that we do (RFC 9113, section 3.3).
     Http2,
-}
-
-/// Serves the request that has begun, and those that follow it soon: the memory that they need is
-/// given back when none does.
-async fn serve_while_busy(
-    client: &mut Client,
-    ends: &Ends,
-    door: &Door,
-    local: &Local,
-    served: &mut u64,
-) -> After {
-    loop {
-        *served += 1;
-        match serve_one(client, ends, door, local, *served).await {
-            After::Next(Next::Request) => {}
-            after => return after,
-        }
-        let idle = door.serving().site.timeouts.keep_alive.min(BUSY);
-        match client.await_request(idle, door.closed(), CLOSING_GRACE).await {
-            Waited::Request => {}
-            Waited::Nothing => return After::Quiet,
-            Waited::Gone => return After::Next(Next::Cut),
-        }
-    }
 }
 
 async fn serve_one(
