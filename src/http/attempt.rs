@@ -31,7 +31,7 @@ use crate::{
         head::{Response, Version},
         lent::Lent,
     },
-    net::proxy_protocol::Announcement,
+    net::{clock, proxy_protocol::Announcement},
     observe::dates::http_date,
     pool::{balance::Ask, local::LocalPool, members::Member, place::InFlight, retry::Reached},
 };
@@ -305,7 +305,9 @@ impl<'a> Attempt<'_, 'a> {
     /// The backend has answered: what it was, and how long it took.
     fn note_answer(&mut self, upload: &Upload, status: u16) {
         let backend = &self.member().backend;
-        let first_byte = upload.done_at().map_or(Duration::ZERO, |at| at.elapsed());
+        let first_byte = upload
+            .done_at()
+            .map_or(Duration::ZERO, |at| clock::lately().saturating_duration_since(at));
         self.record.first_byte = Some(first_byte);
         self.record.status = Some(status);
         backend.metrics().responded(self.exchange.local.slot, status, first_byte);
@@ -395,7 +397,7 @@ impl<'a> Attempt<'_, 'a> {
         {
             let hint = rules::keep_alive_hint(&response.fields);
             let (stream, announced) = (upstream.side.stream, self.exchange.announcement(self.pool));
-            let now = Instant::now();
+            let now = clock::now();
             self.record.ended = Some(now);
             self.pool.idle(self.index).put(stream, now.into_std(), hint, announced);
         }

@@ -2,8 +2,6 @@
 
 use std::{rc::Rc, time::Duration};
 
-use tokio::time::Instant;
-
 use crate::{
     http::{
         door::Door,
@@ -16,7 +14,7 @@ use crate::{
         tunnel::Tunnel,
     },
     message::head::Request,
-    net::{ends::Ends, stream::Stream},
+    net::{clock, ends::Ends, stream::Stream},
 };
 
 /// How long a kept-alive connection of a closing door may still bring a request.
@@ -83,7 +81,7 @@ async fn serve_one(
     local: &Local,
     served: u64,
 ) -> After {
-    let begun = Instant::now();
+    let begun = clock::lately();
     // One snapshot for the length of one request.
     let serving = door.serving();
     let site = &serving.site;

@@ -23,7 +23,7 @@ use crate::{
         upstream::Upstream,
     },
     message::head::Response,
-    net::tls::refuses_our_certificate,
+    net::{clock, tls::refuses_our_certificate},
     pool::retry::Reached,
 };
 
@@ -143,7 +143,7 @@ impl Upload {
             return Ok(());
         }
         match self.passage.poll_up(context, client, upstream) {
-            Poll::Ready(Ok(())) => self.state = UploadState::Done { at: Instant::now() },
+            Poll::Ready(Ok(())) => self.state = UploadState::Done { at: clock::now() },
             Poll::Ready(Err(Stopped::Sink(_))) => {
                 self.progress.look(self.passage.stirred());
                 self.state = UploadState::Cut;
@@ -221,7 +221,7 @@ impl Progress {
 
     fn look(&mut self, stirred: u64) {
         if self.stirred != Some(stirred) {
-            *self = Progress { stirred: Some(stirred), at: Instant::now() };
+            *self = Progress { stirred: Some(stirred), at: clock::lately() };
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The connection on which a backend is asked: one that is at hand, or a new one.
 
-use std::time::Instant;
-
 use crate::{
     config::Protocol,
     http::{
@@ -9,6 +7,7 @@ use crate::{
         refusal::Refusal, upstream::Upstream,
     },
     net::{
+        clock,
         proxy_protocol::Announcement,
         stream::Stream,
         tls::{Alpn, Cause},
@@ -31,7 +30,7 @@ pub fn idle(
     if pool.pool.config.protocol != Protocol::Http1 {
         return None;
     }
-    let stream = pool.idle(index).take(Instant::now(), announced)?;
+    let stream = pool.idle(index).take(clock::lately().into_std(), announced)?;
     Some(reused(stream, pool, index, local))
 }
 
@@ -45,7 +44,7 @@ pub fn just_used(
     if pool.pool.config.protocol != Protocol::Http1 {
         return None;
     }
-    let stream = pool.idle(index).take_just_used(Instant::now(), announced)?;
+    let stream = pool.idle(index).take_just_used(clock::lately().into_std(), announced)?;
     Some(reused(stream, pool, index, local))
 }
 

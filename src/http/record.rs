@@ -14,7 +14,7 @@ use crate::{
         site::Site,
     },
     message::{authority, field::Name, head::Request},
-    net::{relay::Moved, tls::ClientCertificate},
+    net::{clock, relay::Moved, tls::ClientCertificate},
     observe::{
         access_log::Entry,
         metrics::{ListenerMetrics, RouteMetrics},
@@ -58,7 +58,7 @@ impl<'a> Record<'a> {
     pub fn new(begun: Instant, request_id: RequestId) -> Record<'a> {
         Record {
             begun,
-            header: begun.elapsed(),
+            header: clock::lately().saturating_duration_since(begun),
             ended: None,
             request_id,
             certificate: None,

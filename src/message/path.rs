@@ -40,12 +40,17 @@ impl Reading<'_> {
     }
 }
 
+/// Paths are short: to look at each pair costs less than to prepare a search.
+fn has(path: &[u8], two: &[u8; 2]) -> bool {
+    path.windows(2).any(|pair| pair == two)
+}
+
 /// Reads a path that begins with `/` and is ASCII.
 pub fn read(path: &str) -> Result<Reading<'_>, PathError> {
     let bytes = path.as_bytes();
     let odd = memchr::memchr2(b'%', b'\\', bytes).is_some();
-    let several = bytes.windows(2).any(|pair| pair == b"//");
-    if !odd && memchr::memmem::find(bytes, b"/.").is_none() {
+    let several = has(bytes, b"//");
+    if !odd && !has(bytes, b"/.") {
         let others =
             if several { vec![path.to_owned(), merged(path), merged(path)] } else { vec![] };
         return Ok(Reading { path: Cow::Borrowed(path), others });

@@ -15,12 +15,14 @@
 //! - [`client_hello`]: the name that a TLS client asks for, read without answering.
 //! - [`closing`]: that an address has been given up.
 //! - [`local`]: what a worker lends to every connection on it.
+//! - [`clock`]: the time, looked at seldom.
 //! - [`timer`]: one timer a connection.
 //! - [`sources`]: how many connections each source address has open.
 
 pub mod buffer;
 pub mod certificates;
 pub mod client_hello;
+pub mod clock;
 pub mod closing;
 pub mod ends;
 #[cfg(test)]

@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    net::local::Local,
+    net::{clock, local::Local},
     roll::{Place, TICK},
     snapshot::{Phase, Snapshot},
     worker::floor::Floor,
@@ -63,7 +63,9 @@ pub fn spawn(
     // A local runtime can't leave its thread: it is made there, and how that went is told.
     let (tell, told) = mpsc::sync_channel(1);
     let thread = std::thread::Builder::new().name(format!("{THREAD}{index}")).spawn(move || {
-        match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+        let mut builder = Builder::new_current_thread();
+        builder.enable_all().on_thread_unpark(clock::wake);
+        match builder.build_local(LocalOptions::default()) {
             Ok(runtime) => {
                 let _ = tell.send(Ok(()));
                 live(runtime, index, snapshots, place);

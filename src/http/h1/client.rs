@@ -17,6 +17,7 @@ use crate::{
     message::head::Request,
     net::{
         buffer::{Buffer, Buffers, LARGE, SMALL},
+        clock,
         side::Side,
         stream::Stream,
         timer::{Elapsed, Timer},
@@ -64,7 +65,7 @@ pub enum NoRequest {
 
 impl Client {
     pub fn new(stream: Stream, buffers: &Rc<Buffers>) -> Client {
-        let now = Instant::now();
+        let now = clock::lately();
         let side = Side { stream, input: Buffer::new(buffers.clone()) };
         Client { side, timer: Timer::new(now + LINGER), watched_from: now + UNWATCHED }
     }
@@ -80,7 +81,7 @@ impl Client {
         if self.has_request() {
             return Waited::Request;
         }
-        let mut deadline = Instant::now() + idle;
+        let mut deadline = clock::lately() + idle;
         let mut until = pin!(until);
         let mut waits = true;
         poll_fn(|context| {

@@ -18,7 +18,10 @@ use crate::{
         h1::{chunked::LateFields, client::NoRequest},
         refusal,
     },
-    net::timer::{Elapsed, Timer},
+    net::{
+        clock,
+        timer::{Elapsed, Timer},
+    },
 };
 
 use super::{
@@ -54,7 +57,7 @@ enum Answer {
 impl ClientStream {
     pub fn new(reply: SendResponse<Bytes>, body: RecvStream, sni: Option<Rc<str>>) -> ClientStream {
         // It is moved to where it is first needed.
-        let timer = Timer::new(Instant::now() + FAR);
+        let timer = Timer::new(clock::lately() + FAR);
         let (at_hand, trailers) = (Vec::new(), Vec::new());
         ClientStream { reply, body, answer: Answer::Owed, at_hand, trailers, timer, sni }
     }

@@ -27,6 +27,7 @@ use crate::{
         site::Site,
     },
     net::{
+        clock,
         ends::Ends,
         gathered::{Outlet, gathered},
         stream::Stream,
@@ -276,7 +277,7 @@ impl Visit {
     }
 
     async fn serve_request(&self, parts: Parts, stream: &mut ClientStream) -> Next {
-        let begun = Instant::now();
+        let begun = clock::lately();
         // One snapshot for the length of one request.
         let serving = self.door.serving();
         let ended = stream.body.is_end_stream();
@@ -298,7 +299,7 @@ struct Open(Rc<Visit>);
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get() - 1);
-        self.0.idle_since.set(Instant::now());
+        self.0.idle_since.set(clock::lately());
         self.0.ended.notify_one();
     }
 }

@@ -297,21 +297,23 @@ struct Apart {
 impl Apart {
     fn of(head: Vec<u8>) -> Apart {
         let head = Bytes::from(head);
-        let end = memchr::memmem::find(&head, b"\r\n").unwrap_or(head.len());
+        let end = memchr::memchr(b'\n', &head).map_or(head.len(), |at| at + 1);
         let mut host = None;
-        let fields = to_fields(head.slice((end + 2).min(head.len())..), &mut host);
-        Apart { line: head.slice(..end), host, fields }
+        let fields = to_fields(head.slice(end..), &mut host);
+        // The line ends with CRLF, as we have written it.
+        Apart { line: head.slice(..end.saturating_sub(2)), host, fields }
     }
 }
 
 /// What a line holds was checked when it was read: one that does not fit all the same is dropped.
 fn to_fields(lines: Bytes, host: &mut Option<Bytes>) -> HeaderMap {
-    let mut fields = HeaderMap::with_capacity(16);
-    let mut start = 0;
-    while let Some(length) = memchr::memmem::find(&lines[start..], b"\r\n") {
-        let line = lines.slice(start..start + length);
-        start += length + 2;
-        let Some(colon) = memchr::memchr(b':', &line) else {
+    let mut fields = HeaderMap::with_capacity(8);
+    let mut rest = &*lines;
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        let (line, behind) = rest.split_at(end + 1);
+        rest = behind;
+        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+        let Some(colon) = memchr::memchr(b':', line) else {
             continue;
         };
         let name = &line[..colon];
@@ -319,7 +321,7 @@ fn to_fields(lines: Bytes, host: &mut Option<Bytes>) -> HeaderMap {
         if known.is_hop_by_hop() && known != Name::Te {
             continue;
         }
-        let value = line.slice_ref(trimmed(&line[colon + 1..]));
+        let value = lines.slice_ref(trimmed(&line[colon + 1..]));
         if known == Name::Host {
             *host = Some(value);
             continue;

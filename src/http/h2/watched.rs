@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use crate::net::{gathered::Gathered, stream::Stream};
+use crate::net::{clock, gathered::Gathered, stream::Stream};
 
 use super::flood::{FrameScan, Ledger};
 
@@ -78,10 +78,11 @@ impl Watched {
 
     fn count(&mut self, came: &[u8]) {
         let mut ledger = self.ledger.borrow_mut();
-        let seconds = self.credited.elapsed().as_secs();
+        let now = clock::lately();
+        let seconds = now.saturating_duration_since(self.credited).as_secs();
         if seconds > 0 {
             ledger.waited(seconds);
-            self.credited = Instant::now();
+            self.credited = now;
         }
         self.came.read(came, |frame| ledger.came(frame));
     }
