@@ -1,6 +1,10 @@
 //! The story of a connection: a request after the other, until one side has had enough.
 
-use std::{rc::Rc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    rc::Rc,
+    time::Duration,
+};
 
 use crate::{
     http::{
@@ -21,43 +25,58 @@ use crate::{
 pub const CLOSING_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves an accepted connection to its end, in the version of HTTP that it speaks.
-pub async fn serve(stream: Stream, ends: Ends, door: Rc<Door>, local: Rc<Local>) {
+///
+/// Not an async function, which holds what it is given twice: thousands of connections are idle, and
+/// the memory of each is this future.
+pub fn serve(
+    stream: Stream,
+    ends: Ends,
+    door: Rc<Door>,
+    local: Rc<Local>,
+) -> Pin<Box<dyn Future<Output = ()>>> {
     let versions = door.serving().site.versions;
     // Over TLS both have agreed; a client that names nothing speaks HTTP/1, where that is spoken.
     if stream.alpn() == Some(b"h2") || !versions.has_http1() {
-        return Box::pin(h2::connection::serve(stream, Vec::new(), ends, door, local)).await;
+        return Box::pin(h2::connection::serve(stream, Vec::new(), ends, door, local));
     }
     let mut client = Client::new(stream, &local.buffers);
     let mut served = 0;
-    loop {
-        let timeouts = door.serving().site.timeouts;
-        let idle = match served {
-            0 => timeouts.header,
-            _ => timeouts.keep_alive,
-        };
-        match client.await_request(idle, door.closed(), CLOSING_GRACE).await {
-            Waited::Request => {}
-            Waited::Nothing => return client.close().await,
-            Waited::Gone => return,
-        }
-        served += 1;
-        // Boxed: most connections are idle most of the time, and would carry a request's memory.
-        match Box::pin(serve_one(&mut client, &ends, &door, &local, served)).await {
-            After::Next(Next::Request) => {}
-            After::Next(Next::Close) => return client.close().await,
-            After::Next(Next::Linger) => return client.linger().await,
-            After::Next(Next::Cut) => return,
-            // Boxed: every connection would carry its memory, and few are ever upgraded.
-            After::Next(Next::Tunnel(tunnel)) => {
-                return Box::pin(pass(*tunnel, client, &local)).await;
+    Box::pin(async move {
+        loop {
+            let timeouts = door.serving().site.timeouts;
+            let idle = match served {
+                0 => timeouts.header,
+                _ => timeouts.keep_alive,
+            };
+            let waited = {
+                let closed = pin!(door.closed());
+                client.await_request(idle, closed, CLOSING_GRACE).await
+            };
+            match waited {
+                Waited::Request => {}
+                Waited::Nothing => return Box::pin(client.close()).await,
+                Waited::Gone => return,
             }
-            After::Http2 => {
-                let (stream, read) = client.handed_over();
-                let before = [h2::connection::PREFACE_HEAD, &read].concat();
-                return Box::pin(h2::connection::serve(stream, before, ends, door, local)).await;
+            served += 1;
+            // Boxed, as all that follows: most connections are idle most of the time, and would carry
+            // its memory.
+            match Box::pin(serve_one(&mut client, &ends, &door, &local, served)).await {
+                After::Next(Next::Request) => {}
+                After::Next(Next::Close) => return Box::pin(client.close()).await,
+                After::Next(Next::Linger) => return Box::pin(client.linger()).await,
+                After::Next(Next::Cut) => return,
+                After::Next(Next::Tunnel(tunnel)) => {
+                    return Box::pin(pass(*tunnel, client, &local)).await;
+                }
+                After::Http2 => {
+                    let (stream, read) = client.handed_over();
+                    let before = [h2::connection::PREFACE_HEAD, &read].concat();
+                    let rest = h2::connection::serve(stream, before, ends, door, local);
+                    return Box::pin(rest).await;
+                }
             }
         }
-    }
+    })
 }
 
 /// The connection is a tunnel from here on.

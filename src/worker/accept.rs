@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     io,
     net::SocketAddr,
+    pin::Pin,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -205,14 +206,15 @@ impl Post {
             permit = room.connections.clone().acquire_owned() => permit.ok(),
             () = self.behind.closed() => None,
         };
-        let post = self.clone();
         let open = (open.enter(), self.connections.enter());
-        spawn_local(async move {
-            match proxies {
-                None => post.serve(stream, peer, None).await,
-                // Boxed: other connections would carry its memory.
-                Some(proxies) => Box::pin(post.serve_proxied(stream, peer, &proxies, &room)).await,
+        let served: Pin<Box<dyn Future<Output = ()>>> = match proxies {
+            Some(proxies) => {
+                Box::pin(self.clone().serve_proxied(stream, peer, proxies, room.clone()))
             }
+            None => self.clone().serve(stream, peer, None),
+        };
+        spawn_local(async move {
+            served.await;
             metrics.closed(slot);
             drop((source, open, permit));
         });
@@ -226,24 +228,42 @@ impl Post {
         sleep(EXHAUSTED_REST).await;
     }
 
-    async fn serve(&self, tcp: Socket, peer: SocketAddr, destination: Option<SocketAddr>) {
-        let Some((stream, caller)) = self.handshake(tcp).await else {
+    /// Serves a connection to its end. Where nothing is before its first request, its memory is that of
+    /// what is behind the address: thousands may be idle.
+    fn serve(
+        self: Rc<Self>,
+        tcp: Socket,
+        peer: SocketAddr,
+        destination: Option<SocketAddr>,
+    ) -> Pin<Box<dyn Future<Output = ()>>> {
+        let ends = Ends { peer, port: self.port, destination, caller: None };
+        let tls = self.meets.borrow().tls.clone();
+        match tls {
+            None => self.behind.serve(Stream::Plain(tcp), ends, self.local.clone()),
+            Some(tls) => Box::pin(self.serve_tls(tcp, ends, tls)),
+        }
+    }
+
+    async fn serve_tls(self: Rc<Self>, tcp: Socket, ends: Ends, tls: ServerTls) {
+        // Boxed: every connection would carry its memory to its end.
+        let Some((stream, caller)) = Box::pin(self.shake_hands(tcp, tls)).await else {
             return;
         };
-        let ends = Ends { peer, port: self.port, destination, caller };
-        // Boxed: a task's future is copied when it is spawned and when it ends, and this one is large.
-        Box::pin(self.behind.serve(stream, ends, self.local.clone())).await;
+        let ends = Ends { caller, ..ends };
+        let served = self.behind.serve(stream, ends, self.local.clone());
+        drop(self);
+        served.await;
     }
 
     /// Serves a connection that a proxy passes on, for whom the proxy says that it is: its address is
     /// the client's from here on, to limits, logs, backends and `trusted_proxies`, since it is the
     /// client who speaks behind the header.
     async fn serve_proxied(
-        &self,
+        self: Rc<Self>,
         mut stream: Socket,
         peer: SocketAddr,
-        proxies: &[Network],
-        room: &snapshot::Room,
+        proxies: Arc<[Network]>,
+        room: Arc<snapshot::Room>,
     ) {
         let metrics = self.meets.borrow().metrics.clone();
         let refused = |refusal| metrics.refused(self.local.slot, refusal);
@@ -263,16 +283,7 @@ impl Post {
         self.serve(stream, client, destination).await;
     }
 
-    /// The stream as it is, or after its TLS handshake; with who the client is, where that is asked.
-    async fn handshake(&self, tcp: Socket) -> Option<(Stream, Option<Rc<Caller>>)> {
-        let tls = self.meets.borrow().tls.clone();
-        match tls {
-            None => Some((Stream::Plain(tcp), None)),
-            // Boxed: every connection would carry its memory to its end.
-            Some(tls) => Box::pin(self.shake_hands(tcp, tls)).await,
-        }
-    }
-
+    /// The stream after its handshake; with who the client is, where that is asked.
     async fn shake_hands(
         &self,
         tcp: Socket,

@@ -1,6 +1,6 @@
 //! What is behind an address of a worker: the door to HTTP, or to bytes that are relayed.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
 use crate::{
     http::{self, connection},
@@ -93,12 +93,16 @@ impl Behind {
     }
 
     /// Serves a connection to its end.
-    pub async fn serve(&self, stream: Stream, ends: Ends, local: Rc<Local>) {
+    pub fn serve(
+        &self,
+        stream: Stream,
+        ends: Ends,
+        local: Rc<Local>,
+    ) -> Pin<Box<dyn Future<Output = ()>>> {
         match self {
-            Behind::Http(door) => connection::serve(stream, ends, door.clone(), local).await,
-            // Boxed: connections that speak HTTP would carry its memory.
+            Behind::Http(door) => connection::serve(stream, ends, door.clone(), local),
             Behind::Tcp(door) => {
-                Box::pin(tcp::connection::serve(stream, ends, door.clone(), local)).await;
+                Box::pin(tcp::connection::serve(stream, ends, door.clone(), local))
             }
         }
     }

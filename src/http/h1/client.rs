@@ -3,7 +3,7 @@
 use std::{
     future::poll_fn,
     io,
-    pin::pin,
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
@@ -75,14 +75,13 @@ impl Client {
     pub async fn await_request(
         &mut self,
         idle: Duration,
-        until: impl Future<Output = ()>,
+        mut until: Pin<&mut impl Future<Output = ()>>,
         grace: Duration,
     ) -> Waited {
         if self.has_request() {
             return Waited::Request;
         }
         let mut deadline = clock::lately() + idle;
-        let mut until = pin!(until);
         let mut waits = true;
         poll_fn(|context| {
             while let Poll::Ready(read) = self.side.poll_fill_lazily(context) {
