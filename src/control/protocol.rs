@@ -134,6 +134,8 @@ pub struct RouteStatus {
 #[serde(rename_all = "lowercase")]
 pub enum ActionStatus {
     Pool(String),
+    /// The pool that runs its scripts.
+    Fastcgi(String),
     /// The weight of each pool.
     Split(BTreeMap<String, u32>),
     Redirect {

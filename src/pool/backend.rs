@@ -11,7 +11,10 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::{observe::metrics::BackendMetrics, pool::breaker::Trials};
+use crate::{
+    observe::metrics::BackendMetrics,
+    pool::{breaker::Trials, quotes::Quotes},
+};
 
 /// What a backend is called: the pool's name and its address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,6 +67,8 @@ pub struct Backend {
     bell: Arc<Bell>,
     /// When the log was last told of a connection that failed.
     complained: Mutex<Option<Instant>>,
+    /// What the log was told of the backend's own words.
+    quotes: Mutex<Quotes>,
     metrics: Arc<BackendMetrics>,
 }
 
@@ -92,6 +97,7 @@ impl Backend {
             cuts: AtomicU32::new(0),
             bell,
             complained: Mutex::new(None),
+            quotes: Mutex::default(),
             metrics,
         })
     }
@@ -203,6 +209,12 @@ impl Backend {
             *complained = Some(now);
         }
         due
+    }
+
+    /// Whether one more line of the backend's own words may go into the log, and how many before it
+    /// did not.
+    pub fn may_quote(&self, now: Instant) -> Option<u64> {
+        self.quotes.lock().unwrap_or_else(PoisonError::into_inner).ask(now)
     }
 
     /// The control thread sets the count when it has acted on it. Nothing less than a whole answer

@@ -1,13 +1,14 @@
 //! Active probes: one task a backend, on the control thread.
 //!
 //! - `ask`: one probe on the wire.
-//! - `h2`: the same over HTTP/2.
+//! - `h2`, `fastcgi`: the same over HTTP/2, and over FastCGI.
 //! - `answer`: what an HTTP answer means; pure.
 //! - `release`: which release it names; pure.
 //! - `room`: how many at once.
 
 mod answer;
 mod ask;
+mod fastcgi;
 mod h2;
 mod release;
 mod room;
@@ -205,13 +206,21 @@ impl Probing {
             if let Some(words) = self.room.late(now - due, self.health.interval, now.into_std()) {
                 tracing::warn!("pool {}: {words}", self.backend.key().pool);
             }
-            let result = ask::probe(&self.health, &self.dial()).await;
+            let result = ask::probe(&self.health, self.asked_by(), &self.dial()).await;
             drop(slot);
             self.count(&result);
             let key = self.backend.key().clone();
             if self.reports.send(Report { key, result, task: self.task }).await.is_err() {
                 return;
             }
+        }
+    }
+
+    /// What is spoken to who is probed.
+    fn asked_by(&self) -> Protocol {
+        match self.health.port {
+            None => self.protocol,
+            Some(_) => Protocol::Http1,
         }
     }
 
@@ -222,9 +231,10 @@ impl Probing {
         if let Some(port) = self.health.port {
             address.set_port(port);
         }
-        let alpn = match (self.protocol, self.health.port) {
-            (Protocol::H2, None) => Alpn::Http2,
-            (Protocol::H2, Some(_)) | (Protocol::Http1, _) => Alpn::Http1,
+        let alpn = match self.asked_by() {
+            Protocol::Http1 => Alpn::Http1,
+            Protocol::H2 => Alpn::Http2,
+            Protocol::Fastcgi => Alpn::Silent,
         };
         let tls = self.tls.as_deref().filter(|_| self.health.tls);
         let version = self.proxy_protocol.filter(|_| self.health.port.is_none());

@@ -13,7 +13,10 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
-    http::refusal::Refusal,
+    http::{
+        fastcgi::record::{self, Kind, MOST_CONTENT},
+        refusal::Refusal,
+    },
     message::lent::Lent,
     net::{
         buffer::{Buffer, LARGE},
@@ -34,6 +37,18 @@ pub enum Coding {
     /// As it is: the head has its length, or the connection ends with it.
     Identity,
     Chunked,
+    /// In FastCGI's records.
+    Records,
+}
+
+impl Coding {
+    /// How many bytes may go as one piece.
+    fn most(self) -> usize {
+        match self {
+            Coding::Identity | Coding::Chunked => usize::MAX,
+            Coding::Records => MOST_CONTENT,
+        }
+    }
 }
 
 /// Why a pump stopped before its end.
@@ -163,7 +178,8 @@ impl Pump {
             self.owes_line_end = false;
         }
         while self.direct == 0 && !self.ended && self.gathered.len() < GATHER_MAX {
-            match self.body.next(input.filled())? {
+            let come = input.filled();
+            match self.body.next(&come[..come.len().min(self.coding.most())])? {
                 Piece::More => break,
                 Piece::Framing(count) => input.consume(count),
                 Piece::Data(count) => self.data(input, count),
@@ -179,10 +195,7 @@ impl Pump {
     fn data(&mut self, input: &mut Buffer, count: usize) {
         self.moved += count as u64;
         let chunked = self.coding == Coding::Chunked;
-        if chunked {
-            push_hex(&mut self.gathered, count);
-            self.gathered.extend_from_slice(b"\r\n");
-        }
+        push_piece(&mut self.gathered, self.coding, count);
         if count > COPY_MAX {
             self.direct = count;
             self.owes_line_end = chunked;
@@ -197,11 +210,7 @@ impl Pump {
 
     fn end(&mut self) {
         self.ended = true;
-        if self.coding == Coding::Chunked {
-            self.gathered.extend_from_slice(b"0\r\n");
-            self.gathered.extend_from_slice(self.body.trailers());
-            self.gathered.extend_from_slice(b"\r\n");
-        }
+        push_end(&mut self.gathered, self.coding, self.body.trailers());
     }
 
     fn poll_write<W: AsyncWrite + Unpin>(
@@ -254,8 +263,33 @@ impl Pump {
     }
 }
 
+/// What goes before a piece of so many bytes.
+pub fn push_piece(out: &mut Vec<u8>, coding: Coding, count: usize) {
+    match coding {
+        Coding::Identity => {}
+        Coding::Chunked => {
+            push_hex(out, count);
+            out.extend_from_slice(b"\r\n");
+        }
+        Coding::Records => out.extend_from_slice(&record::header(Kind::Stdin, count)),
+    }
+}
+
+/// What goes behind the last piece. Records have no room for trailers.
+pub fn push_end(out: &mut Vec<u8>, coding: Coding, trailers: &[u8]) {
+    match coding {
+        Coding::Identity => {}
+        Coding::Chunked => {
+            out.extend_from_slice(b"0\r\n");
+            out.extend_from_slice(trailers);
+            out.extend_from_slice(b"\r\n");
+        }
+        Coding::Records => record::end_stdin(out),
+    }
+}
+
 /// A chunk's size.
-pub fn push_hex(out: &mut Vec<u8>, count: usize) {
+fn push_hex(out: &mut Vec<u8>, count: usize) {
     use std::io::Write;
     write!(out, "{count:x}").expect("a Vec takes every byte");
 }
