@@ -49,6 +49,8 @@ pub struct Output {
     input: Buffer,
     records: Records,
     end: Option<End>,
+    /// What came last is no record.
+    fault: Option<Malformed>,
     /// Bytes have come.
     answered: bool,
     pub stderr: Stderr,
@@ -81,6 +83,7 @@ impl Upstream {
             input: Buffer::new(buffers.clone()),
             records: Records::default(),
             end: None,
+            fault: None,
             answered: false,
             stderr,
         };
@@ -151,15 +154,16 @@ fn head_error(error: io::Error) -> HeadError {
 impl Output {
     /// Takes in what has come behind the answer: whether that was its end.
     fn take_end(&mut self) -> bool {
-        while self.end.is_none() {
+        while self.end.is_none() && self.fault.is_none() {
             match self.records.next(self.input.filled()) {
                 Ok(Piece::Framing(count)) => self.input.consume(count),
                 Ok(Piece::Error(count)) => self.take_stderr(count),
                 Ok(Piece::End(count, end)) => self.ended(count, end),
-                Ok(Piece::Output(_) | Piece::More) | Err(Malformed) => return false,
+                Ok(Piece::Output(_) | Piece::More) => return false,
+                Err(malformed) => self.fault = Some(malformed),
             }
         }
-        true
+        self.fault.is_none()
     }
 
     fn take_stderr(&mut self, count: usize) {
@@ -206,29 +210,32 @@ impl AsyncRead for Output {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = into.filled().len();
-        loop {
-            if this.end == Some(End::Refused) {
-                return Poll::Ready(Err(io::Error::other(Refused)));
-            }
-            if this.end.is_some() || into.remaining() == 0 {
-                return Poll::Ready(Ok(()));
-            }
+        while this.fault.is_none() && this.end.is_none() && into.remaining() > 0 {
             let come = this.input.filled();
             let looked_at = come.len().min(into.remaining());
-            let piece = this.records.next(&come[..looked_at]);
-            match piece
-                .map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))?
-            {
-                Piece::Framing(count) => this.input.consume(count),
-                Piece::Output(count) => {
+            match this.records.next(&come[..looked_at]) {
+                Ok(Piece::Framing(count)) => this.input.consume(count),
+                Ok(Piece::Output(count)) => {
                     into.put_slice(&this.input.filled()[..count]);
                     this.input.consume(count);
                 }
-                Piece::Error(count) => this.take_stderr(count),
-                Piece::End(count, end) => this.ended(count, end),
-                Piece::More if into.filled().len() > before => return Poll::Ready(Ok(())),
-                Piece::More => ready!(this.poll_more(context))?,
+                Ok(Piece::Error(count)) => this.take_stderr(count),
+                Ok(Piece::End(count, end)) => this.ended(count, end),
+                Ok(Piece::More) if into.filled().len() > before => break,
+                Ok(Piece::More) => ready!(this.poll_more(context))?,
+                Err(malformed) => this.fault = Some(malformed),
             }
         }
+        // What came before it is not lost with it.
+        match (this.fault, this.end) {
+            _ if into.filled().len() > before => {}
+            (Some(malformed), _) => {
+                let error = io::Error::new(io::ErrorKind::InvalidData, malformed);
+                return Poll::Ready(Err(error));
+            }
+            (None, Some(End::Refused)) => return Poll::Ready(Err(io::Error::other(Refused))),
+            (None, Some(End::Complete) | None) => {}
+        }
+        Poll::Ready(Ok(()))
     }
 }
