@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -188,8 +189,12 @@ fn pools_of_all(
 /// Scripts are run by pools that speak FastCGI, which are asked for nothing else.
 fn fastcgi_to_fastcgi(findings: &Findings<'_>, routes: &[WrittenRoute], pools: &[Pool]) {
     for route in routes {
-        let scripts = matches!(route.meant.as_ref().map(|it| &it.action), Some(Action::Fastcgi(_)));
-        for (name, place) in route.pools.iter().filter(|_| route.meant.is_some()) {
+        let Some(action) = route.meant.as_ref().map(|meant| &meant.action) else {
+            continue;
+        };
+        let scripts = matches!(action, Action::Fastcgi(_));
+        let named = |(name, _): &&(Arc<str>, Place)| !scripts || action.pools().contains(&name);
+        for (name, place) in route.pools.iter().filter(named) {
             let Some(pool) = pools.iter().find(|pool| pool.name == *name) else {
                 continue;
             };

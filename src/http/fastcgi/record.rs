@@ -233,30 +233,37 @@ mod tests {
         record(END_REQUEST, &[0, 0, 0, 7, protocol_status, 0, 0, 0], 0)
     }
 
-    /// What is read of bytes that come `step` at a time: the answer, the script's words, the end,
-    /// and what is left.
-    fn read(
-        bytes: &[u8],
-        step: usize,
-    ) -> Result<(Vec<u8>, Vec<u8>, Option<End>, usize), Malformed> {
-        let (mut output, mut error) = (Vec::new(), Vec::new());
-        let mut records = Records::default();
+    /// What is read of bytes.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    struct Told {
+        output: Vec<u8>,
+        error: Vec<u8>,
+        end: Option<End>,
+        /// Bytes behind the end.
+        left: usize,
+    }
+
+    /// Of bytes that come `step` at a time.
+    fn read(bytes: &[u8], step: usize) -> Result<Told, Malformed> {
+        let (mut told, mut records) = (Told::default(), Records::default());
         let (mut at, mut come) = (0, 0);
         loop {
             match records.next(&bytes[at..come])? {
-                Piece::More if come == bytes.len() => return Ok((output, error, None, 0)),
+                Piece::More if come == bytes.len() => return Ok(told),
                 Piece::More => come = (come + step).min(bytes.len()),
                 Piece::Framing(count) => at += count,
                 Piece::Output(count) => {
-                    output.extend_from_slice(&bytes[at..at + count]);
+                    told.output.extend_from_slice(&bytes[at..at + count]);
                     at += count;
                 }
                 Piece::Error(count) => {
-                    error.extend_from_slice(&bytes[at..at + count]);
+                    told.error.extend_from_slice(&bytes[at..at + count]);
                     at += count;
                 }
                 Piece::End(count, end) => {
-                    return Ok((output, error, Some(end), bytes.len() - at - count));
+                    told.end = Some(end);
+                    told.left = bytes.len() - at - count;
+                    return Ok(told);
                 }
             }
         }
@@ -278,12 +285,12 @@ mod tests {
     #[test]
     fn an_answer_is_read_the_same_however_its_bytes_come() {
         let bytes = exchange();
-        let whole = (
-            b"Status: 200\r\n\r\nbody".to_vec(),
-            b"PHP message: x\n".to_vec(),
-            Some(End::Complete),
-            0,
-        );
+        let whole = Told {
+            output: b"Status: 200\r\n\r\nbody".to_vec(),
+            error: b"PHP message: x\n".to_vec(),
+            end: Some(End::Complete),
+            left: 0,
+        };
         for step in 1..=bytes.len() {
             assert_eq!(read(&bytes, step), Ok(whole.clone()), "{step}");
         }
@@ -293,17 +300,18 @@ mod tests {
     fn an_answer_that_breaks_off_anywhere_has_no_end() {
         let bytes = exchange();
         for length in 0..bytes.len() {
-            let (_, _, end, _) = read(&bytes[..length], length.max(1)).unwrap();
-            assert_eq!(end, None, "{length}");
+            let told = read(&bytes[..length], length.max(1)).unwrap();
+            assert_eq!(told.end, None, "{length}");
         }
     }
 
     #[test]
     fn the_end_may_be_padded_and_what_follows_it_is_told() {
         let padded = record(END_REQUEST, &[0; 8], 3);
-        assert_eq!(read(&padded, 1), Ok((vec![], vec![], Some(End::Complete), 0)));
+        let over = |left| Told { end: Some(End::Complete), left, ..Told::default() };
+        assert_eq!(read(&padded, 1), Ok(over(0)));
         let more = [end(0), record(STDOUT, b"next", 0)].concat();
-        assert_eq!(read(&more, 1000), Ok((vec![], vec![], Some(End::Complete), 12)));
+        assert_eq!(read(&more, 1000), Ok(over(12)));
         let mut records = Records::default();
         assert_eq!(records.next(&end(0)), Ok(Piece::Framing(8)));
         assert_eq!(records.next(&end(0)[8..]), Ok(Piece::End(8, End::Complete)));
@@ -313,7 +321,8 @@ mod tests {
     #[test]
     fn a_request_that_is_not_taken() {
         for status in 1..=3 {
-            assert_eq!(read(&end(status), 5), Ok((vec![], vec![], Some(End::Refused), 0)));
+            let refused = Told { end: Some(End::Refused), ..Told::default() };
+            assert_eq!(read(&end(status), 5), Ok(refused));
         }
     }
 

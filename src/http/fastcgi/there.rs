@@ -25,8 +25,22 @@ const MOST_REMEMBERED: usize = 1024;
 const MOST_AT_ONCE: usize = 16;
 
 struct Worker {
-    remembered: RefCell<HashMap<Box<[u8]>, (bool, Instant)>>,
+    /// By the whole path.
+    remembered: RefCell<HashMap<Box<[u8]>, Found>>,
     room: Rc<Semaphore>,
+}
+
+/// What was found, and when.
+#[derive(Clone, Copy)]
+struct Found {
+    there: bool,
+    since: Instant,
+}
+
+impl Found {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < REMEMBERED
+    }
 }
 
 thread_local! {
@@ -56,18 +70,17 @@ pub async fn is_there(root: &Path, name: &[u8]) -> bool {
 impl Worker {
     fn recall(&self, key: &[u8], now: Instant) -> Option<bool> {
         let remembered = self.remembered.borrow();
-        let (there, since) = remembered.get(key)?;
-        (now.saturating_duration_since(*since) < REMEMBERED).then_some(*there)
+        remembered.get(key).filter(|found| found.is_fresh(now)).map(|found| found.there)
     }
 
     fn remember(&self, key: Box<[u8]>, there: bool, now: Instant) {
         let mut remembered = self.remembered.borrow_mut();
         if remembered.len() >= MOST_REMEMBERED {
-            remembered.retain(|_, (_, since)| now.saturating_duration_since(*since) < REMEMBERED);
+            remembered.retain(|_, found| found.is_fresh(now));
         }
         // So many names within a moment are made up by somebody: none of them is worth keeping.
         if remembered.len() < MOST_REMEMBERED {
-            remembered.insert(key, (there, now));
+            remembered.insert(key, Found { there, since: now });
         }
     }
 }

@@ -44,9 +44,8 @@ pub struct Client {
     pub timer: Timer,
     /// Before that it is not looked whether the client has gone, unless that costs nothing.
     watched_from: Instant,
-    /// A body whose length was not told, read whole. Boxed: few have it, and every connection would
-    /// carry its memory.
-    collected: Option<Box<Vec<u8>>>,
+    /// A body whose length was not told, read whole.
+    collected: Option<Box<[u8]>>,
 }
 
 /// What came of waiting for a request.
@@ -193,7 +192,7 @@ impl Client {
                 Piece::End(count) => {
                     input.consume(count);
                     let length = collected.len();
-                    self.collected = Some(Box::new(collected));
+                    self.collected = Some(collected.into());
                     return Ok(length);
                 }
                 Piece::More => self.read_more(idle, whole).await?,
