@@ -76,6 +76,10 @@ pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
     let balance = table.word("balance", Balance::RoundRobin);
     let host_header = host_header(&table);
     let protocol = table.word("protocol", Protocol::Http1);
+    let backends = backends(&table);
+    if backends.iter().any(|backend| matches!(backend.address, Address::Unix(_))) {
+        nothing_of_tcp(&table);
+    }
     if protocol == Protocol::Fastcgi {
         fastcgi::probe_path(&table);
     }
@@ -85,7 +89,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
         hash: hash::read(&table, balance),
         sticky: sticky::read(&table),
         slow_start: table.field("slow_start").and_then(|field| field.duration(A_RAMP)),
-        backends: backends(&table),
+        backends,
         tls: table.field("tls").and_then(|field| pool_tls::read(&field, &host_header)),
         health: table.field("health").and_then(|field| health::read(&field)),
         passive: passive(&table),
@@ -116,6 +120,18 @@ fn on_skew(pool: &Table<'_>) -> OnSkew {
         field.fail("`on_skew` prefers a release, but no probe reads one", READ_IT);
     }
     on_skew
+}
+
+/// A Unix socket has no port, and nobody can listen in on it.
+fn nothing_of_tcp(pool: &Table<'_>) {
+    let port = pool.field("health").and_then(|health| health.entry("port"));
+    for field in pool.field("tls").into_iter().chain(port) {
+        let message = format!("`{}` in a pool with a Unix socket", field.key);
+        field.tell(
+            Diagnostic::at(field.key_place, message)
+                .help("remove it, or give the socket a pool of its own"),
+        );
+    }
 }
 
 /// A process of a FastCGI server waits on its idle connection, and serves nobody meanwhile.

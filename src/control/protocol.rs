@@ -9,6 +9,8 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Endpoint;
+
 /// Bytes of a request line, its end included; more is refused.
 pub const MAX_REQUEST: usize = 4096;
 
@@ -238,7 +240,7 @@ pub enum TlsWord {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BackendStatus {
-    pub address: SocketAddr,
+    pub address: Endpoint,
     /// Which entry of the file leads to it, where that is a name: `app.internal:8080`.
     #[serde(default)]
     pub name: Option<String>,

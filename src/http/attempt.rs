@@ -229,7 +229,7 @@ impl<'a> Attempt<'_, 'a> {
             HostHeader::Set(host) => host.as_bytes(),
             HostHeader::Pass if !authority.is_empty() => authority,
             HostHeader::Pass => {
-                address = member.backend.address().to_string();
+                address = member.backend.address().authority();
                 address.as_bytes()
             }
         };

@@ -1,7 +1,6 @@
 //! One server of a pool. It keeps its identity, and what is counted in it, across reloads.
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicUsize, Ordering},
@@ -12,6 +11,7 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
+    config::Endpoint,
     observe::metrics::BackendMetrics,
     pool::{breaker::Trials, quotes::Quotes},
 };
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     pub pool: Arc<str>,
-    pub address: SocketAddr,
+    pub address: Endpoint,
 }
 
 impl std::fmt::Display for Key {
@@ -106,8 +106,8 @@ impl Backend {
         &self.key
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.key.address
+    pub fn address(&self) -> &Endpoint {
+        &self.key.address
     }
 
     pub fn metrics(&self) -> &BackendMetrics {

@@ -4,6 +4,7 @@ mod broken;
 mod found;
 mod health;
 mod php;
+mod sockets;
 
 use crate::harness::{
     Daemon, Origin, Setup,

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{Health, HttpProbe, ProbeKind, Protocol, Words},
+    config::{Endpoint, Health, HttpProbe, ProbeKind, Protocol, Words},
     control::probe::{
         answer::{self, End, MAX_ANSWER, Reading},
         fastcgi, h2,
@@ -131,8 +131,11 @@ pub(super) fn authority(probe: &HttpProbe, how: &Dial<'_>) -> String {
     let address = how.backend.address();
     match (&probe.host, how.name) {
         (Some(host), _) => host.clone(),
-        (None, Some(name)) => format!("{name}:{}", address.port()),
-        (None, None) => address.to_string(),
+        (None, Some(name)) => match address {
+            Endpoint::Tcp(address) => format!("{name}:{}", address.port()),
+            Endpoint::Unix(_) => name.to_owned(),
+        },
+        (None, None) => address.authority(),
     }
 }
 
@@ -189,7 +192,7 @@ mod tests {
 
     fn backend(address: SocketAddr) -> Arc<Backend> {
         let metrics = Metrics::new(1).backend("app", "127.0.0.1:80");
-        Backend::new(Key { pool: "app".into(), address }, Arc::default(), metrics)
+        Backend::new(Key { pool: "app".into(), address: address.into() }, Arc::default(), metrics)
     }
 
     fn plainly(backend: &Backend) -> Dial<'_> {

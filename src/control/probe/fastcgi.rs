@@ -1,7 +1,7 @@
 //! One question over FastCGI: php-fpm answers it at its `ping.path`, or runs the script of that path.
 //! The answer is read as any other: its head is written down as HTTP/1 would have sent it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -22,6 +22,8 @@ use crate::{
     pool::dial::Dial,
 };
 
+/// Where who asks over a Unix socket comes from: its server may want an address.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// More of what a script says besides its answer is no answer to a probe.
 const MAX_READ: usize = 4 * MAX_ANSWER;
 
@@ -32,7 +34,7 @@ pub async fn ask(
     mut stream: Stream,
     bytes: &mut Vec<u8>,
 ) -> Result<Asked, String> {
-    let ours = stream.tcp().local_addr().map_err(|error| words(&error))?;
+    let ours = stream.tcp().local_addr().ok();
     let request = request(probe, how, ours)?;
     stream.write_all(&request).await.map_err(|error| words(&error))?;
     stream.flush().await.map_err(|error| words(&error))?;
@@ -107,7 +109,7 @@ impl Answer {
 }
 
 /// php-fpm knows its `ping.path` by the name of the script.
-fn request(probe: &HttpProbe, how: &Dial<'_>, ours: SocketAddr) -> Result<Vec<u8>, String> {
+fn request(probe: &HttpProbe, how: &Dial<'_>, ours: Option<SocketAddr>) -> Result<Vec<u8>, String> {
     let (method, uri, authority) = (method(probe), &probe.path, authority(probe, how));
     let path = uri.split('?').next().unwrap_or_default();
     let head = format!(
@@ -120,9 +122,9 @@ fn request(probe: &HttpProbe, how: &Dial<'_>, ours: SocketAddr) -> Result<Vec<u8
         uri: uri.as_bytes(),
         protocol: "HTTP/1.1",
         tls: false,
-        remote: ours,
-        server: Some(how.address),
-        port: how.address.port(),
+        remote: ours.unwrap_or(NOWHERE),
+        server: ours,
+        port: ours.map_or(0, |ours| ours.port()),
         host: without_port(authority.as_bytes()),
         own: &[],
     };

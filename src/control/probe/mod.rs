@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{self, Protocol, ProxyProtocol},
+    config::{self, Endpoint, Protocol, ProxyProtocol},
     net::{
         proxy_protocol::{Announcement, Told},
         tls::{Alpn, ClientTls},
@@ -153,6 +153,10 @@ impl Probes {
         let probing = Probing {
             backend: member.backend.clone(),
             name: member.name.clone(),
+            address: match health.port {
+                Some(port) => member.backend.address().at_port(port),
+                None => member.backend.address().clone(),
+            },
             health: health.clone(),
             protocol: pool.config.protocol,
             proxy_protocol: pool.config.proxy_protocol,
@@ -180,6 +184,8 @@ impl Probes {
 struct Probing {
     backend: Arc<Backend>,
     name: Option<Arc<str>>,
+    /// Where it is probed.
+    address: Endpoint,
     health: config::Health,
     protocol: Protocol,
     proxy_protocol: Option<ProxyProtocol>,
@@ -227,10 +233,6 @@ impl Probing {
     /// As requests are sent; another port that is probed is a server of its own, which is asked over
     /// HTTP/1.1 and told nothing.
     fn dial(&self) -> Dial<'_> {
-        let mut address = self.backend.address();
-        if let Some(port) = self.health.port {
-            address.set_port(port);
-        }
         let alpn = match self.asked_by() {
             Protocol::Http1 => Alpn::Http1,
             Protocol::H2 => Alpn::Http2,
@@ -240,6 +242,7 @@ impl Probing {
         let version = self.proxy_protocol.filter(|_| self.health.port.is_none());
         let announced = version.map(|version| Announcement { version, told: Told::Nobody });
         let (name, metrics_slot) = (self.name.as_deref(), self.metrics_slot);
+        let address = &self.address;
         Dial { backend: &self.backend, name, address, tls, alpn, announced, metrics_slot }
     }
 

@@ -12,7 +12,7 @@ fn the_ping_of_php_fpm_is_a_probe_by_php_fpm() {
     let mut php = Php::start(1, &[("index.php", "<?php echo 'page';")]);
     let health =
         r#"health = { path = "/ping", text = "pong", interval = "50ms", fall = 1, rise = 1 }"#;
-    let daemon = before(php.address(), &php.root().display().to_string(), "", health);
+    let daemon = before(php.listens(), &php.root().display().to_string(), "", health);
     let door = daemon.address("web");
     assert_eq!(get(door, "/").text(), "page");
     let probes = |result| daemon.metric("equipoise_backend_probes_total", &[("result", result)]);

@@ -79,7 +79,7 @@ fn php(children: usize) -> Php {
 }
 
 fn daemon(php: &Php, route: &str, pool: &str) -> Daemon {
-    before(php.address(), &php.root().display().to_string(), route, pool)
+    before(php.listens(), &php.root().display().to_string(), route, pool)
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn what_scripts_complain_of_is_in_the_log_by_php_fpm() {
     let daemon = daemon(&php, "", "");
     assert_eq!(get(daemon.address("web"), "/notice.php").text(), "served");
     let line = daemon.wait_for_log("so it goes");
-    let address = php.address().to_string();
+    let address = php.listens();
     for part in ["pool php", &address, "stderr: ", "request_id"] {
         assert!(line.contains(part), "{part}: {line}");
     }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{SocketAddr, TcpStream},
-    os::unix::process::CommandExt,
+    os::unix::{net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -17,27 +17,67 @@ use super::{DEADLINE, Process, free_port, wait_until};
 pub struct Php {
     // Before the folder, so that the process ends first.
     process: Process,
-    address: SocketAddr,
+    listen: Listen,
     dir: TempDir,
+}
+
+#[derive(Clone, Copy)]
+enum Listen {
+    Port(SocketAddr),
+    /// Of its own folder.
+    Socket,
+}
+
+impl Listen {
+    fn address(self, dir: &Path) -> String {
+        match self {
+            Listen::Port(address) => address.to_string(),
+            Listen::Socket => dir.join("fpm.sock").display().to_string(),
+        }
+    }
 }
 
 impl Php {
     /// With so many processes; each script is a name below the root and its text.
     #[track_caller]
     pub fn start(children: usize, scripts: &[(&str, &str)]) -> Php {
+        let listen = Listen::Port(SocketAddr::from(([127, 0, 0, 1], free_port())));
+        Php::start_at(listen, children, scripts)
+    }
+
+    /// The same behind a Unix socket.
+    #[track_caller]
+    pub fn start_behind_socket(children: usize, scripts: &[(&str, &str)]) -> Php {
+        Php::start_at(Listen::Socket, children, scripts)
+    }
+
+    #[track_caller]
+    fn start_at(listen: Listen, children: usize, scripts: &[(&str, &str)]) -> Php {
         let dir = tempfile::tempdir().expect("a temporary folder");
         for (name, text) in scripts {
             write(&dir.path().join("root").join(name), text);
         }
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let process = run(dir.path(), &address.to_string(), children);
-        let php = Php { process, address, dir };
-        wait_until(DEADLINE, "php-fpm to listen", || TcpStream::connect(address).is_ok());
+        let process = run(dir.path(), &listen.address(dir.path()), children);
+        let php = Php { process, listen, dir };
+        php.await_ready();
         php
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// As a pool's `backends` name it.
+    pub fn listens(&self) -> String {
+        let address = self.listen.address(self.dir.path());
+        match self.listen {
+            Listen::Port(_) => address,
+            Listen::Socket => format!("unix:{address}"),
+        }
+    }
+
+    #[track_caller]
+    fn await_ready(&self) {
+        wait_until(DEADLINE, "php-fpm to listen", || match self.listen {
+            Listen::Port(address) => TcpStream::connect(address).is_ok(),
+            Listen::Socket => UnixStream::connect(self.listen.address(self.dir.path())).is_ok(),
+        });
     }
 
     /// Where the scripts are.
@@ -55,8 +95,9 @@ impl Php {
     /// Starts it anew at the same address.
     #[track_caller]
     pub fn start_again(&mut self, children: usize) {
-        self.process = run(self.dir.path(), &self.address.to_string(), children);
-        wait_until(DEADLINE, "php-fpm to listen", || TcpStream::connect(self.address).is_ok());
+        let listen = self.listen.address(self.dir.path());
+        self.process = run(self.dir.path(), &listen, children);
+        self.await_ready();
     }
 }
 
