@@ -4,6 +4,7 @@ mod broken;
 mod found;
 mod health;
 mod php;
+mod pools;
 mod sockets;
 
 use crate::harness::{

@@ -134,3 +134,48 @@ fn request(probe: &HttpProbe, how: &Dial<'_>, ours: Option<SocketAddr>) -> Resul
     record::end_stdin(&mut out);
     Ok(out.kept())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(kind: u8, content: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(content.len()).unwrap();
+        [&[1, kind, 0, 1, 0, length, 0, 0], content].concat()
+    }
+
+    /// What is read of bytes that come `step` at a time.
+    fn read(bytes: &[u8], step: usize) -> Result<(String, answer::End), String> {
+        let (mut answer, mut told) = (Answer::default(), Vec::new());
+        let mut end = answer::End::Open;
+        for come in bytes.chunks(step) {
+            end = answer.take(come, &mut told)?;
+        }
+        Ok((String::from_utf8_lossy(&told).replace("\r\n", "|"), end))
+    }
+
+    #[test]
+    fn an_answer_is_written_down_as_http_however_it_comes() {
+        let over = record(3, &[0; 8]);
+        let bytes =
+            [record(6, b"A: b\n"), record(7, b"a word"), record(6, b"\npong"), over].concat();
+        for step in 1..bytes.len() {
+            let expected = ("HTTP/1.1 200 OK|A: b||pong".to_owned(), answer::End::Reached);
+            assert_eq!(read(&bytes, step), Ok(expected), "{step}");
+        }
+        let open = ("HTTP/1.1 200 OK|A: b||pong".to_owned(), answer::End::Open);
+        assert_eq!(read(&bytes[..bytes.len() - 16], 7), Ok(open));
+    }
+
+    #[test]
+    fn what_is_no_answer_says_why() {
+        for (bytes, words) in [
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), "no FastCGI"),
+            (record(3, &[0, 0, 0, 0, 2, 0, 0, 0]), "did not take"),
+            (record(6, b"Status: x\n\n"), "malformed"),
+        ] {
+            let found = read(&bytes, 5).unwrap_err();
+            assert!(found.contains(words), "{found}");
+        }
+    }
+}

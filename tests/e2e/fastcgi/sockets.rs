@@ -41,7 +41,9 @@ fn scripts_behind_a_socket_by_php_fpm() {
     let labels = [("pool", "php"), ("backend", &*backend)];
     assert_eq!(daemon.metric("equipoise_backend_up", &labels), 1.0);
     let status = daemon.command(&["status"]);
-    assert!(status.stdout.contains(&backend), "{}", status.words());
+    for shown in [&*backend, "fastcgi php"] {
+        assert!(status.stdout.contains(shown), "{shown}: {}", status.words());
+    }
     let output = daemon.command(&["drain", &format!("php/{backend}")]);
     assert_eq!(output.code, 0, "{}", output.words());
     assert_eq!(get(door, "/").status, 503);
