@@ -124,4 +124,24 @@ mod tests {
         }
         assert_eq!(Scan::default().end(b"A: b\r\nC: d\r\n"), None);
     }
+
+    #[test]
+    fn random_bytes_never_panic_and_bring_no_second_head() {
+        let mut random = fastrand::Rng::with_seed(23);
+        let alphabet = b"Status: 204\r\nLocation:/\0\xe9;HTP/1.";
+        for _ in 0..50_000 {
+            let head: Vec<u8> = (0..random.usize(0..40))
+                .map(|_| alphabet[random.usize(..alphabet.len())])
+                .collect();
+            let end = Scan::default().end(&head).unwrap_or(head.len());
+            let mut out = Vec::new();
+            if to_http(&head[..end], &mut out).is_ok() {
+                assert_eq!(
+                    memchr::memmem::find(&out, b"\r\n\r\n"),
+                    Some(out.len() - 4),
+                    "{head:?}"
+                );
+            }
+        }
+    }
 }

@@ -196,3 +196,29 @@ fn clients_are_kept_at_their_server_by_a_cookie() {
         assert_eq!(client.answer().text(), first.text());
     }
 }
+
+#[test]
+fn a_connection_that_spoke_http_is_not_told_of_scripts() {
+    let origin = Origin::start(|peer| {
+        if peer.number == 0 {
+            while peer.request().is_some() {
+                peer.answer(200, "page");
+            }
+        } else if Asked::read(peer).is_some() {
+            peer.write(answer("\nscript"));
+        }
+    });
+    let mut daemon =
+        Setup::of(crate::harness::ONE_BACKEND).with("origin", origin.address()).start();
+    let door = daemon.address("web");
+    assert_eq!(get(door, "/a.php").text(), "page");
+    let config = ONE_SERVER
+        .replace("$route", ", check_script = false")
+        .replace("$root", "/srv/app")
+        .replace("$pool", "max_idle = 1")
+        .replace("php", "app");
+    daemon.rewrite(&config.replace("/srv/app", "/srv/php"));
+    daemon.reload();
+    assert_eq!(get(door, "/a.php").text(), "script");
+    assert_eq!((origin.connections(), origin.violations()), (2, vec![]));
+}
