@@ -412,7 +412,7 @@ fn pool(balance: &str, count: usize) -> Pool {
     let metrics = Metrics::new(1);
     let members = config.backends.iter().map(|backend| {
         let Address::Socket(address) = backend.address else { unreachable!("none has a name") };
-        let key = Key { pool: config.name.clone(), address };
+        let key = Key { pool: config.name.clone(), address: address.into() };
         let counters = metrics.backend(&config.name, &backend.address.to_string());
         Member {
             backend: Backend::new(key, Arc::default(), counters),

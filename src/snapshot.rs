@@ -9,6 +9,7 @@ use crate::{
     http::{
         self,
         error_pages::{ErrorPages, Pages},
+        fastcgi::serve::Scripts,
         header_rules::HeaderRules,
         mirror::Mirror,
         rewrite::Rewrite,
@@ -234,6 +235,10 @@ fn router(config: &Config, listener: &config::Listener, parts: &Parts) -> Router
     for route in open.chain(named) {
         let target = match &route.action {
             Action::Pool(name) => Target::Pool(pool_index(config, name)),
+            Action::Fastcgi(fastcgi) => Target::Scripts(Scripts {
+                pool: pool_index(config, &fastcgi.pool),
+                config: fastcgi.clone(),
+            }),
             Action::Split(shares) => {
                 let share = |share: &config::Share| (share.weight, pool_index(config, &share.pool));
                 Target::Split(Split::new(shares.iter().map(share)))

@@ -99,8 +99,8 @@ fn the_reference_holds_every_key_that_is_known() {
     assert_eq!(shown, known);
 }
 
-const FREE_TABLES: [&str; 7] =
-    ["headers", "query", "cookies", "set", "add", "split", "error_pages"];
+const FREE_TABLES: [&str; 8] =
+    ["headers", "query", "cookies", "set", "add", "split", "error_pages", "params"];
 
 /// Gathers the keys of each table under the name that `known_keys` gives it.
 fn collect<'a>(

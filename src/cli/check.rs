@@ -5,7 +5,7 @@ use std::{collections::HashMap, fs, io, path::Path, time::SystemTime};
 
 use crate::{
     cli::status::counted,
-    config::{self, Config, Errors, Loaded, LogTarget, Place, PoolTls, Tls},
+    config::{self, Action, Config, Errors, Loaded, LogTarget, Place, PoolTls, Tls},
     control::{self, certificates::Certificates, error_pages, secrets},
     net::tls::{Tickets, TlsError},
 };
@@ -39,6 +39,7 @@ pub fn check(path: &Path, now: SystemTime) -> Result<Report, Errors> {
     }
     let mut warnings = config::notes(&config);
     warnings.extend(missing_log_folder(&config));
+    warnings.extend(missing_roots(&config));
     warnings.extend(secrets.warnings);
     warnings.extend(certificates.warnings(now).iter().map(|line| line.text().to_owned()));
     Ok(Report { warnings, summary: summary(path, &config) })
@@ -79,6 +80,23 @@ fn missing_log_folder(config: &Config) -> Option<String> {
     let words = "does not exist, and the daemon can't start without it";
     (found.err()? == io::ErrorKind::NotFound)
         .then(|| format!("access log: the folder {} {words}", folder.display()))
+}
+
+/// No error: a deployment may make the folder later.
+fn missing_roots(config: &Config) -> Vec<String> {
+    let missing = |route: &config::Route| {
+        let Action::Fastcgi(fastcgi) = &route.action else {
+            return None;
+        };
+        let (name, root) = (&route.name, fastcgi.root.display());
+        (fastcgi.check_script && !fastcgi.root.is_dir()).then(|| {
+            format!(
+                "route {name}: {root} is no folder here, and every script of it a 404; for servers with \
+                 files of their own write `check_script = false`"
+            )
+        })
+    };
+    config.routes.iter().filter_map(missing).collect()
 }
 
 fn summary(path: &Path, config: &Config) -> String {
@@ -180,6 +198,23 @@ backends = ["127.0.0.1:9101", "127.0.0.1:9102"]
         for fine in [there.as_str(), "access.log", "stdout"] {
             assert_eq!(missing_log_folder(&config(fine)), None, "{fine}");
         }
+    }
+
+    #[test]
+    fn scripts_without_a_folder_are_remarked() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().display().to_string();
+        let notes = |keys: &str| {
+            let text = format!(
+                "[listener.a]\nbind = \"127.0.0.1:80\"\n[[route]]\nfastcgi = {{ pool = \"php\", {keys} }}\n\
+                 [pool.php]\nprotocol = \"fastcgi\"\nbackends = [\"127.0.0.1:9000\"]"
+            );
+            missing_roots(&config::parse(&text, Path::new("e.toml")).unwrap())
+        };
+        let missing = format!("root = \"{there}/none\"");
+        assert!(notes(&missing)[0].contains("none is no folder here"));
+        assert!(notes(&format!("{missing}, check_script = false")).is_empty());
+        assert!(notes(&format!("root = \"{there}\"")).is_empty());
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! What a route does with what it takes: a pool, a split over pools, a redirect, a fixed answer.
+//! What a route does with what it takes: a pool, scripts, a split over pools, a redirect, a fixed answer.
 
 use std::sync::Arc;
 
 use super::{
     diagnostic::{Diagnostic, Place},
+    fastcgi,
     model::{Action, Respond, Share},
     reader::{Field, Shape, Table},
     redirect,
@@ -33,10 +34,12 @@ pub(super) fn read(table: &Table<'_>) -> WrittenAction {
         pools.push((name.clone(), field.place()));
         Some(Action::Pool(name))
     });
+    let scripts = table.field("fastcgi").and_then(|field| fastcgi::read(&field, &mut pools));
     let shares = table.field("split").and_then(|field| split(&field, &mut pools));
     let redirect = table.field("redirect").and_then(|field| redirect::read(&field));
     let respond = table.field("respond").and_then(|field| respond(&field));
     let action = pool
+        .or(scripts.map(Action::Fastcgi))
         .or(shares.map(Action::Split))
         .or(redirect.map(Action::Redirect))
         .or(respond.map(Action::Respond));
@@ -45,11 +48,11 @@ pub(super) fn read(table: &Table<'_>) -> WrittenAction {
 
 /// Exactly one action has to be there.
 fn one(table: &Table<'_>) {
-    let fields = ["pool", "split", "redirect", "respond"].map(|key| table.field(key));
+    let fields = ["pool", "fastcgi", "split", "redirect", "respond"].map(|key| table.field(key));
     let present: Vec<&Field<'_>> = fields.iter().flatten().collect();
     match present.as_slice() {
         [] => {
-            let help = r#"expected one of pool = "NAME", split = { NAME = 95, OTHER = 5 }, redirect = "URL" or respond = { status = 404 }"#;
+            let help = r#"expected one of pool = "NAME", fastcgi = { pool = "NAME", root = "/DIR" }, split = { NAME = 95, OTHER = 5 }, redirect = "URL" or respond = { status = 404 }"#;
             let message = "a route without an action";
             let diagnostic = Diagnostic::at(table.place(), message).help(help);
             table.findings().missing(diagnostic);

@@ -5,12 +5,13 @@ use std::{net::SocketAddr, ops::RangeInclusive, sync::Arc, time::Duration};
 use super::{
     diagnostic::{Diagnostic, Place},
     error_pages,
-    model::{Limits, Listener, ListenerTimeouts, Protocol, Versions},
+    model::{Limits, Listener, ListenerTimeouts, Versions},
     name,
     network::Network,
     reader::{Field, Shape, Table},
     tcp::{self, WrittenTcp},
     tls,
+    words::Words,
 };
 
 pub(super) static LISTENER: Shape = Shape {
@@ -143,13 +144,25 @@ fn bind(item: &Field<'_>) -> Option<(SocketAddr, Place)> {
     Some((address, item.place()))
 }
 
+/// A version of HTTP, as it is written.
+#[derive(Clone, Copy, PartialEq)]
+enum Version {
+    Http1,
+    H2,
+}
+
+impl Words for Version {
+    const WORDS: &'static [(&'static str, Version)] =
+        &[("http/1.1", Version::Http1), ("h2", Version::H2)];
+}
+
 fn versions(table: &Table<'_>) -> Versions {
     let Some(field) = table.field("protocols") else {
         return Versions::Both;
     };
     let items = field.as_items().unwrap_or_else(|| vec![field.again()]);
-    let spoken: Vec<Protocol> = items.iter().filter_map(Field::word).collect();
-    match (spoken.contains(&Protocol::Http1), spoken.contains(&Protocol::H2)) {
+    let spoken: Vec<Version> = items.iter().filter_map(Field::word).collect();
+    match (spoken.contains(&Version::Http1), spoken.contains(&Version::H2)) {
         (true, false) => Versions::Http1,
         (false, true) => Versions::Http2,
         (true, true) => Versions::Both,

@@ -27,6 +27,11 @@ pub(super) fn read(route: &Table<'_>, pools: &mut Vec<(Arc<str>, Place)>) -> Opt
         let help = "it copies what a pool is sent: remove it";
         field.tell(Diagnostic::at(field.key_place, message).help(help));
     }
+    if route.field("fastcgi").is_some() {
+        let message = "`mirror` on a route with `fastcgi`";
+        let help = "copies are of requests to backends that speak HTTP: remove it";
+        field.tell(Diagnostic::at(field.key_place, message).help(help));
+    }
     let table = field.table(&MIRROR)?;
     let share = table.share("share", 1.0, 1.0);
     let max_in_flight = table.integer("max_in_flight", 1..=10_000, 64);

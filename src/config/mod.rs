@@ -4,9 +4,8 @@
 //! - `reader` tables and fields with their places; `value`, `name`, `network` what stands in them
 //! - `top`, `listener`, `tls`, `route`, `pool`, `hash`, `sticky`, `health` a table each; `whole`
 //!   how they fit together
-//! - `action`, `bounds`, `conditions`, `error_pages`, `header_rules`, `mirror`, `redirect`, `rewrite` parts of
-//!   a route;
-//!   `template` a text with variables
+//! - `action`, `bounds`, `conditions`, `error_pages`, `fastcgi`, `header_rules`, `mirror`, `redirect`,
+//!   `rewrite` parts of a route; `template` a text with variables
 //! - `pool_tls` a pool's TLS, as `tls` is a listener's; `tcp` a listener that relays bytes
 //! - `diagnostic`, `excerpt`, `suggest` how an error is told; `grammar` of no valid TOML; `secret` what no error shows
 //! - `file` how what it names is opened
@@ -21,6 +20,7 @@ mod diagnostic;
 mod diff;
 mod error_pages;
 mod excerpt;
+mod fastcgi;
 pub mod file;
 mod grammar;
 mod hash;
@@ -66,6 +66,7 @@ pub use conditions::{Condition, Conditions, Wanted};
 pub use diagnostic::{Diagnostic, Errors, Place, Source};
 pub use diff::{Change, diff};
 pub use error_pages::{ErrorPage, PageKind, Statuses};
+pub use fastcgi::Fastcgi;
 pub use header_rules::HeaderRules;
 pub use mirror::Mirror;
 pub use model::*;
@@ -157,6 +158,7 @@ static SHAPES: &[&Shape] = &[
     &route::ROUTE,
     &redirect::REDIRECT,
     &action::RESPOND,
+    &fastcgi::FASTCGI,
     &mirror::MIRROR,
     &bounds::LIMITS,
     &bounds::TIMEOUTS,

@@ -18,8 +18,8 @@ pub use tcp::*;
 pub use tls::*;
 
 use crate::config::{
-    bounds::RouteBounds, conditions::Conditions, error_pages::ErrorPage, header_rules::HeaderRules,
-    mirror::Mirror, network::Network, template::Template,
+    bounds::RouteBounds, conditions::Conditions, error_pages::ErrorPage, fastcgi::Fastcgi,
+    header_rules::HeaderRules, mirror::Mirror, network::Network, template::Template,
 };
 
 /// One whole file, as meant.
@@ -186,6 +186,8 @@ impl fmt::Display for PathMatch {
 pub enum Action {
     /// The name of a pool that exists.
     Pool(Arc<str>),
+    /// Scripts that a pool runs.
+    Fastcgi(Fastcgi),
     /// Each request goes to one of them, at random by weight; at least one has a weight above 0.
     Split(Vec<Share>),
     Redirect(Redirect),
@@ -197,6 +199,7 @@ impl Action {
     pub fn pools(&self) -> Vec<&Arc<str>> {
         match self {
             Action::Pool(pool) => vec![pool],
+            Action::Fastcgi(fastcgi) => vec![&fastcgi.pool],
             Action::Split(shares) => shares.iter().map(|share| &share.pool).collect(),
             Action::Redirect(_) | Action::Respond(_) => Vec::new(),
         }
@@ -248,7 +251,8 @@ pub struct Pool {
     pub when_all_down: WhenAllDown,
     pub retry: Retry,
     pub timeouts: PoolTimeouts,
-    /// Idle connections kept to each backend, a worker.
+    /// Idle connections kept to each backend, a worker. To FastCGI servers none unless said: each keeps a
+    /// process of theirs from serving others.
     pub max_idle: usize,
     pub host_header: HostHeader,
     pub protocol: Protocol,
@@ -284,6 +288,8 @@ pub enum Protocol {
     Http1,
     /// By ALPN over TLS, with prior knowledge without.
     H2,
+    /// FastCGI 1.0, as php-fpm speaks it.
+    Fastcgi,
 }
 
 /// The version of the PROXY protocol that backends are told by.

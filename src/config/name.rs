@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::model::{Address, HostMatch, SRV};
+use super::model::{Address, HostMatch, SRV, UNIX};
 use crate::observe::metrics::UNROUTED;
 
 /// Names become metric labels and are typed into commands.
@@ -224,10 +224,13 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 /// Where a backend is: an IP address or a name, with a port; or a name with SRV records, which tell
 /// their own.
 pub(super) fn backend(text: &str) -> Result<Address, String> {
-    const EXPECTED: &str = r#"expected an address and a port such as "10.0.1.11:8080" or "app.internal:8080", or a name with SRV records such as "srv:_http._tcp.app.internal""#;
+    const EXPECTED: &str = r#"expected an address and a port such as "10.0.1.11:8080" or "app.internal:8080", a name with SRV records such as "srv:_http._tcp.app.internal", or a socket such as "unix:/run/app.sock""#;
     let because = |why: &str| format!("{EXPECTED}{why}");
     if text.contains("://") {
         return Err(because("; without a scheme"));
+    }
+    if let Some(path) = text.strip_prefix(UNIX) {
+        return socket_path(path).map(Address::Unix).map_err(because);
     }
     if let Some(service) = text.strip_prefix(SRV) {
         return service_name(service).map(Address::Srv).map_err(because);
@@ -243,6 +246,18 @@ pub(super) fn backend(text: &str) -> Result<Address, String> {
     let port = port.ok_or_else(|| because("; a port is a number from 1 to 65535"))?;
     let name = absolute(name).map_err(because)?;
     Ok(Address::Host { name, port })
+}
+
+/// What the kernel takes for the path of a socket (unix(7)), with its end.
+const LONGEST_SOCKET_PATH: usize = 107;
+
+/// `/run/php/php-fpm.sock`.
+fn socket_path(text: &str) -> Result<Arc<str>, &'static str> {
+    if !text.starts_with('/') || text.ends_with('/') || text.contains(char::is_control) {
+        return Err("; the path of a socket begins with \"/\"");
+    }
+    let fits = text.len() <= LONGEST_SOCKET_PATH;
+    fits.then(|| text.into()).ok_or("; the path of a socket has at most 107 bytes")
 }
 
 /// `_http._tcp.app.internal`: what is served, over what, and where (RFC 2782).

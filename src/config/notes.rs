@@ -3,7 +3,7 @@
 mod cookies;
 mod tcp_pool;
 
-use super::model::{Action, Config, Listener, Pool, Queue, Route, Tcp, Trust};
+use super::model::{Action, Config, Listener, Pool, Protocol, Queue, Route, Tcp, Trust};
 
 /// One line each; none of them keeps a configuration from being served.
 pub fn notes(config: &Config) -> Vec<String> {
@@ -95,6 +95,13 @@ fn of_pool(config: &Config, pool: &Pool) -> Vec<String> {
     if pool.queue != Queue::default() && pool.backends.iter().all(|it| it.max_requests.is_none()) {
         note("`queue` without `max_requests`: no request ever waits");
     }
+    let held = pool.max_idle * config.workers;
+    if pool.protocol == Protocol::Fastcgi && held > 0 {
+        note(&format!(
+            "`max_idle` keeps up to {held} processes of each FastCGI server from serving others: its \
+             pm.max_children must be more"
+        ));
+    }
     if pool.hedge.is_some() && (pool.retry.attempts == 1 || pool.sticky.is_some()) {
         note("`hedge` in a pool that is sticky or has one attempt: no second try is ever made");
     }
@@ -139,6 +146,18 @@ mod tests {
         let note = "pool app: `hedge` in a pool that is sticky or has one attempt: \
                     no second try is ever made";
         check(&format!("{LISTENER}{pool}retry = {{ attempts = 1 }}"), &[note]);
+    }
+
+    #[test]
+    fn idle_connections_that_hold_processes() {
+        let route = "workers = 4\n[listener.http]\nbind = \"0.0.0.0:80\"\n[[route]]\n\
+                     fastcgi = { pool = \"php\", root = \"/srv\" }\n[pool.php]\n\
+                     protocol = \"fastcgi\"\nbackends = [\"10.0.1.11:9000\"]\n\
+                     health = { path = \"/ping\" }\n";
+        check(route, &[]);
+        let note = "pool php: `max_idle` keeps up to 8 processes of each FastCGI server from serving \
+                    others: its pm.max_children must be more";
+        check(&format!("{route}max_idle = 2"), &[note]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::HashMap, ops::RangeInclusive, sync::Arc, time::Duration};
 use super::{
     breaker,
     diagnostic::{Diagnostic, Place},
-    hash, health, hedge,
+    fastcgi, hash, health, hedge,
     listener::A_WAIT,
     model::{
         Address, Backend, Balance, HostHeader, OnSkew, Passive, Pool, PoolTimeouts, Protocol,
@@ -14,6 +14,7 @@ use super::{
     name, pool_tls,
     reader::{Field, Shape, Table},
     sticky,
+    words::Words,
 };
 
 pub(super) static POOL: Shape = Shape {
@@ -75,28 +76,36 @@ pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
     }
     let balance = table.word("balance", Balance::RoundRobin);
     let host_header = host_header(&table);
+    let protocol = table.word("protocol", Protocol::Http1);
+    let backends = backends(&table);
+    if backends.iter().any(|backend| matches!(backend.address, Address::Unix(_))) {
+        nothing_of_tcp(&table);
+    }
+    if protocol == Protocol::Fastcgi {
+        fastcgi::probe_path(&table);
+    }
     Some(Pool {
         name: Arc::from(field.key),
         balance,
         hash: hash::read(&table, balance),
         sticky: sticky::read(&table),
         slow_start: table.field("slow_start").and_then(|field| field.duration(A_RAMP)),
-        backends: backends(&table),
+        backends,
         tls: table.field("tls").and_then(|field| pool_tls::read(&field, &host_header)),
         health: table.field("health").and_then(|field| health::read(&field)),
         passive: passive(&table),
         when_all_down: table.word("when_all_down", WhenAllDown::Fail),
         retry: retry(&table),
         timeouts: timeouts(&table),
-        max_idle: table.integer("max_idle", 0..=65_536, 64),
+        max_idle: table.integer("max_idle", 0..=65_536, idle_by_default(protocol)),
         host_header,
         queue: queue(&table),
         on_skew: on_skew(&table),
         on_skew_min: table.share("on_skew_min", 1.0, 0.5),
         pin: pin(&table),
-        protocol: table.word("protocol", Protocol::Http1),
+        protocol,
         splice: table.boolean("splice", true),
-        proxy_protocol: proxy_protocol(&table),
+        proxy_protocol: proxy_protocol(&table, protocol),
         breaker: table.field("breaker").and_then(|field| breaker::read(&field)),
         hedge: table.field("hedge").and_then(|field| hedge::read(&field)),
     })
@@ -115,16 +124,40 @@ fn on_skew(pool: &Table<'_>) -> OnSkew {
     on_skew
 }
 
+/// A Unix socket has no port, and nobody can listen in on it.
+fn nothing_of_tcp(pool: &Table<'_>) {
+    let port = pool.field("health").and_then(|health| health.entry("port"));
+    for field in pool.field("tls").into_iter().chain(port) {
+        let message = format!("`{}` in a pool with a Unix socket", field.key);
+        field.tell(
+            Diagnostic::at(field.key_place, message)
+                .help("remove it, or give the socket a pool of its own"),
+        );
+    }
+}
+
+/// A process of a FastCGI server waits on its idle connection, and serves nobody meanwhile.
+fn idle_by_default(protocol: Protocol) -> usize {
+    match protocol {
+        Protocol::Http1 | Protocol::H2 => 64,
+        Protocol::Fastcgi => 0,
+    }
+}
+
 /// A connection names one client, and one of HTTP/2 carries the requests of many.
-fn proxy_protocol(pool: &Table<'_>) -> Option<ProxyProtocol> {
+fn proxy_protocol(pool: &Table<'_>, protocol: Protocol) -> Option<ProxyProtocol> {
     let field = pool.field("proxy_protocol")?;
     let version = field.word()?;
-    if pool.word("protocol", Protocol::Http1) == Protocol::H2 {
-        let message = "`proxy_protocol` beside protocol = \"h2\"";
-        let help = "requests of many clients share a connection there, and it can name but one: \
-                    remove either; X-Forwarded-For names the client of each request";
-        field.tell(Diagnostic::at(field.key_place, message).help(help));
-    }
+    let help = match protocol {
+        Protocol::Http1 => return Some(version),
+        Protocol::H2 => {
+            "requests of many clients share a connection there, and it can name but one: \
+             remove either; X-Forwarded-For names the client of each request"
+        }
+        Protocol::Fastcgi => "FastCGI servers are told of each client by REMOTE_ADDR: remove it",
+    };
+    let message = format!("`proxy_protocol` beside protocol = \"{}\"", protocol.word());
+    field.tell(Diagnostic::at(field.key_place, message).help(help));
     Some(version)
 }
 

@@ -37,6 +37,7 @@ pub(super) static ROUTE: Shape = Shape {
         "error_pages",
         "mirror",
         "pool",
+        "fastcgi",
         "split",
         "redirect",
         "respond",

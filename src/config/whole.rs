@@ -3,13 +3,14 @@
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use super::{
     diagnostic::{Diagnostic, Place},
     listener::{self, A_WAIT, WrittenListener},
-    model::{Config, Metrics},
+    model::{Action, Config, Metrics, Pool, Protocol},
     pool,
     reader::{Field, Findings, Table},
     resolver,
@@ -49,6 +50,7 @@ pub(super) fn read(top: &Table<'_>) -> Config {
         metrics: metrics.map(|(bind, _)| Metrics { bind }),
         admin: top::admin(top),
     };
+    fastcgi_to_fastcgi(findings, &routes, &config.pools);
     config.listeners.sort_by(|a, b| a.name.cmp(&b.name));
     config.pools.sort_by(|a, b| a.name.cmp(&b.name));
     config
@@ -180,6 +182,35 @@ fn pools_of_all(
     for (name, place) in of_routes.chain(of_listeners) {
         if !names.contains(name.as_ref()) {
             findings.missing(unknown("pool", name, *place, &names));
+        }
+    }
+}
+
+/// Scripts are run by pools that speak FastCGI, which are asked for nothing else.
+fn fastcgi_to_fastcgi(findings: &Findings<'_>, routes: &[WrittenRoute], pools: &[Pool]) {
+    for route in routes {
+        let Some(action) = route.meant.as_ref().map(|meant| &meant.action) else {
+            continue;
+        };
+        let scripts = matches!(action, Action::Fastcgi(_));
+        let named = |(name, _): &&(Arc<str>, Place)| !scripts || action.pools().contains(&name);
+        for (name, place) in route.pools.iter().filter(named) {
+            let Some(pool) = pools.iter().find(|pool| pool.name == *name) else {
+                continue;
+            };
+            let speaks = pool.protocol == Protocol::Fastcgi;
+            let (message, help) = match (scripts, speaks) {
+                (true, true) | (false, false) => continue,
+                (true, false) => (
+                    format!("pool `{name}` does not speak FastCGI"),
+                    format!("add protocol = \"fastcgi\" to [pool.{name}]"),
+                ),
+                (false, true) => (
+                    format!("pool `{name}` speaks FastCGI, which takes scripts to run"),
+                    format!("write fastcgi = {{ pool = \"{name}\", root = \"/srv/app/public\" }}"),
+                ),
+            };
+            findings.add(Diagnostic::at(*place, message).help(help));
         }
     }
 }

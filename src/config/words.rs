@@ -50,7 +50,7 @@ impl Words for WhenAllDown {
 
 impl Words for Protocol {
     const WORDS: &'static [(&'static str, Protocol)] =
-        &[("http/1.1", Protocol::Http1), ("h2", Protocol::H2)];
+        &[("http/1.1", Protocol::Http1), ("h2", Protocol::H2), ("fastcgi", Protocol::Fastcgi)];
 }
 
 impl Words for ProxyProtocol {

@@ -9,6 +9,8 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Endpoint;
+
 /// Bytes of a request line, its end included; more is refused.
 pub const MAX_REQUEST: usize = 4096;
 
@@ -134,6 +136,8 @@ pub struct RouteStatus {
 #[serde(rename_all = "lowercase")]
 pub enum ActionStatus {
     Pool(String),
+    /// The pool that runs its scripts.
+    Fastcgi(String),
     /// The weight of each pool.
     Split(BTreeMap<String, u32>),
     Redirect {
@@ -236,7 +240,7 @@ pub enum TlsWord {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BackendStatus {
-    pub address: SocketAddr,
+    pub address: Endpoint,
     /// Which entry of the file leads to it, where that is a name: `app.internal:8080`.
     #[serde(default)]
     pub name: Option<String>,

@@ -34,6 +34,7 @@ fn status(route: &Route, metrics: &Metrics) -> RouteStatus {
 fn action(action: &Action) -> ActionStatus {
     match action {
         Action::Pool(pool) => ActionStatus::Pool(pool.to_string()),
+        Action::Fastcgi(fastcgi) => ActionStatus::Fastcgi(fastcgi.pool.to_string()),
         Action::Split(shares) => {
             let weights = shares.iter().map(|share| (share.pool.to_string(), share.weight));
             ActionStatus::Split(weights.collect())

@@ -267,7 +267,7 @@ impl Simulation {
         let pool = POOLS[self.random.usize(..POOLS.len())];
         let ip = if self.random.bool() { 0 } else { self.random.u8(..3) };
         let port = 8000 + self.random.u16(..6);
-        Key { pool: pool.into(), address: SocketAddr::new(naming::ip(ip), port) }
+        Key { pool: pool.into(), address: SocketAddr::new(naming::ip(ip), port).into() }
     }
 
     /// Published only when something changed, and then under the next number.
@@ -440,7 +440,7 @@ impl Expected {
                 Expected { refused: !known(key), key: Some(key.clone()), ..quiet }
             }
             Event::LookedUp { .. } => {
-                let nobody = Key { pool: "nobody".into(), address: address(0) };
+                let nobody = Key { pool: "nobody".into(), address: address(0).into() };
                 let may_publish_alone = true;
                 Expected { key: Some(nobody), may_publish_alone, may_weigh: true, ..quiet }
             }

@@ -399,7 +399,7 @@ impl State {
     }
 
     fn member(&self, pool: &config::Pool, backend: &Listed) -> Member {
-        let entry = &self.book[&Key { pool: pool.name.clone(), address: backend.address }];
+        let entry = &self.book[&Key { pool: pool.name.clone(), address: backend.address.clone() }];
         Member {
             backend: entry.backend.clone(),
             name: backend.name(),
@@ -416,7 +416,7 @@ impl State {
 
     /// What an operator calls a backend: `POOL/ADDRESS`. It need not exist.
     pub fn key(&self, text: &str) -> Result<Key, Refused> {
-        let parsed = text.rsplit_once('/').and_then(|(pool, address)| {
+        let parsed = text.split_once('/').and_then(|(pool, address)| {
             Some(Key { pool: pool.into(), address: address.parse().ok()? })
         });
         parsed.ok_or_else(|| {

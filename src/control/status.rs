@@ -108,9 +108,9 @@ impl State {
     }
 
     fn backend_status(&self, pool: &config::Pool, backend: &Listed) -> BackendStatus {
-        let entry = &self.book[&Key { pool: pool.name.clone(), address: backend.address }];
+        let entry = &self.book[&Key { pool: pool.name.clone(), address: backend.address.clone() }];
         BackendStatus {
-            address: backend.address,
+            address: backend.address.clone(),
             name: backend.from.name().map(|_| backend.from.to_string()),
             verdict: verdict_word(entry.verdict()),
             since: unix_seconds(entry.since),

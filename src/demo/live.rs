@@ -13,6 +13,7 @@ use std::{
 
 use crate::{
     cli::admin,
+    config::Endpoint,
     control::protocol::{BackendStatus, Request, Status, VerdictWord},
     demo::load::Tally,
 };
@@ -107,7 +108,11 @@ fn write(text: &str) {
 /// `9101 up 1234 | 9102 down 1180 | 9103 up 1236 | load: 3650 fine, 0 failed`.
 fn line(status: &Status, tally: &Tally) -> String {
     let cell = |backend: &BackendStatus| {
-        format!("{} {} {} | ", backend.address.port(), backend.verdict.word(), backend.requests)
+        let name = match &backend.address {
+            Endpoint::Tcp(address) => address.port().to_string(),
+            Endpoint::Unix(path) => path.to_string(),
+        };
+        format!("{name} {} {} | ", backend.verdict.word(), backend.requests)
     };
     let cells: String = backends(status).map(cell).collect();
     format!("{cells}load: {} fine, {} failed", tally.answered(), tally.failed())
@@ -121,7 +126,7 @@ fn turns(before: &Status, now: &Status) -> Vec<String> {
 }
 
 fn turn(backend: &BackendStatus) -> String {
-    let address = backend.address;
+    let address = &backend.address;
     let probe = backend.last_probe.as_deref().unwrap_or("no probe yet");
     match backend.verdict {
         VerdictWord::Up => {

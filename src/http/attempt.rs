@@ -10,6 +10,7 @@ use crate::{
         content::{Content, Rest},
         downstream::{EndsBy, GivenUp},
         exchange::{self, Bounds, Cut, NoAnswer, Upload},
+        fastcgi,
         h1::{
             self,
             body::Framing,
@@ -84,7 +85,7 @@ impl<'a> Attempt<'_, 'a> {
         self.record.member = Some(member);
         let mut upstream = self.reach().await?;
         member.backend.metrics().requested(self.exchange.local.slot);
-        let mut upload = self.upload(member, &upstream);
+        let mut upload = self.upload(member, &mut upstream);
         let answer = match self.patience() {
             None => self.await_answer(&mut upstream, &mut upload).await,
             // Boxed: every connection would carry its memory, and few pools have it.
@@ -180,8 +181,11 @@ impl<'a> Attempt<'_, 'a> {
     }
 
     /// The request as it goes to the backend.
-    pub(super) fn upload(&self, member: &Member, upstream: &Upstream) -> Upload {
-        let head = self.request_head(member, upstream);
+    pub(super) fn upload(&self, member: &Member, upstream: &mut Upstream) -> Upload {
+        let mut head = self.request_head(member, upstream);
+        if let Upstream::Fastcgi(upstream) = upstream {
+            head = self.parameters(&head, upstream);
+        }
         let client = &self.exchange.client;
         match self.content {
             Content::InHand(length) => {
@@ -203,6 +207,22 @@ impl<'a> Attempt<'_, 'a> {
         }
     }
 
+    /// The same as a script is told it.
+    fn parameters(&self, head: &[u8], upstream: &mut fastcgi::upstream::Upstream) -> Lent<u8> {
+        let connection = match self.pool.pool.config.max_idle {
+            0 => fastcgi::record::Connection::Closed,
+            1.. => fastcgi::record::Connection::Kept,
+        };
+        upstream.side.stream.stderr.request_id = (*self.record.request_id).into();
+        match fastcgi::serve::request(self.exchange, head, connection) {
+            Ok(parameters) => parameters,
+            Err(refusal) => {
+                upstream.unsendable = Some(refusal);
+                Lent::default()
+            }
+        }
+    }
+
     fn request_head(&self, member: &Member, upstream: &Upstream) -> Lent<u8> {
         let authority = self.target.authority;
         let address;
@@ -210,7 +230,7 @@ impl<'a> Attempt<'_, 'a> {
             HostHeader::Set(host) => host.as_bytes(),
             HostHeader::Pass if !authority.is_empty() => authority,
             HostHeader::Pass => {
-                address = member.backend.address().to_string();
+                address = member.backend.address().authority();
                 address.as_bytes()
             }
         };
@@ -266,7 +286,7 @@ impl<'a> Attempt<'_, 'a> {
     fn upgrade_asked(&self, upstream: &Upstream) -> Option<&[u8]> {
         match upstream {
             Upstream::H1(_) => upgrade::asked(self.exchange.request, self.rules.framing),
-            Upstream::H2(_) => None,
+            Upstream::H2(_) | Upstream::Fastcgi(_) => None,
         }
     }
 
@@ -401,11 +421,15 @@ impl<'a> Attempt<'_, 'a> {
         response: &Response,
         rules: ResponseRules,
     ) {
-        if let Upstream::H1(upstream) = upstream
-            && rules.keep_alive
-            && upload.is_done()
-            && upstream.side.input.is_empty()
-        {
+        let upstream = match upstream {
+            Upstream::H1(upstream) => upstream,
+            Upstream::Fastcgi(upstream) if upload.is_done() => {
+                let idle = self.pool.idle(self.index);
+                return fastcgi::after::keep(*upstream, idle, self.bounds.upstream.idle);
+            }
+            Upstream::H2(_) | Upstream::Fastcgi(_) => return,
+        };
+        if rules.keep_alive && upload.is_done() && upstream.side.input.is_empty() {
             let hint = rules::keep_alive_hint(&response.fields);
             let (stream, announced) = (upstream.side.stream, self.exchange.announcement(self.pool));
             let now = clock::now();

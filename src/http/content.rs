@@ -39,6 +39,9 @@ pub async fn take_in_short_body(
     rules: &RequestRules,
     whole: Option<Instant>,
 ) -> Result<Content, NoRequest> {
+    if let Some(length) = exchange.client.collected() {
+        return Ok(Content::InHand(length));
+    }
     let length = match rules.framing {
         Framing::Empty => return Ok(Content::InHand(0)),
         // What its stream carries is no body.

@@ -144,6 +144,7 @@ impl Copy {
             Upstream::H2(mut stream) => {
                 let _ = timeout(timeouts.idle, read_out_frames(&mut stream)).await;
             }
+            Upstream::Fastcgi(_) => {}
         }
         Outcome::Answered { status: response.status, took }
     }
@@ -163,6 +164,8 @@ impl Copy {
                     stream.request()?.send_data(body, true).map_err(io::Error::other)?;
                 }
             }
+            // The configuration mirrors to no such pool: a copy names no script.
+            Upstream::Fastcgi(_) => return Err(io::ErrorKind::Unsupported.into()),
         }
         let mut response = Response::default();
         for _ in 0..=MAX_INTERIM {

@@ -53,7 +53,7 @@ impl Downstream<'_> {
     /// What of the request's body has been read.
     pub fn at_hand(&self) -> &[u8] {
         match self {
-            Downstream::H1(client) => client.side.input.filled(),
+            Downstream::H1(client) => client.at_hand(),
             Downstream::H2(stream) => &stream.at_hand,
         }
     }
@@ -77,7 +77,7 @@ impl Downstream<'_> {
     /// So many bytes of the body are done with.
     pub fn consume(&mut self, count: usize) {
         match self {
-            Downstream::H1(client) => client.side.input.consume(count),
+            Downstream::H1(client) => client.consume(count),
             Downstream::H2(stream) => stream.at_hand.clear(),
         }
     }
@@ -93,6 +93,28 @@ impl Downstream<'_> {
         match self {
             Downstream::H1(client) => client.read_body(length, idle, whole).await,
             Downstream::H2(stream) => stream.read_body(length, idle, whole).await,
+        }
+    }
+
+    /// Reads a body whose length was not told to its end, as far as it has at most `limit` bytes: how
+    /// many it has.
+    pub async fn collect_body(
+        &mut self,
+        limit: u64,
+        idle: Duration,
+        whole: Option<Instant>,
+    ) -> Result<usize, NoRequest> {
+        match self {
+            Downstream::H1(client) => client.collect_body(limit, idle, whole).await,
+            Downstream::H2(stream) => stream.collect_body(limit, idle, whole).await,
+        }
+    }
+
+    /// The length of a body that was collected so.
+    pub fn collected(&self) -> Option<usize> {
+        match self {
+            Downstream::H1(client) => client.collected(),
+            Downstream::H2(stream) => stream.collected(),
         }
     }
 

@@ -109,7 +109,7 @@ pub async fn forward<'a>(
 }
 
 /// The route's bounds, where it has any, then the listener's and the pool's.
-fn bounds(exchange: &Exchange<'_>, record: &Record<'_>, pool: &LocalPool) -> Bounds {
+pub(super) fn bounds(exchange: &Exchange<'_>, record: &Record<'_>, pool: &LocalPool) -> Bounds {
     let site = &exchange.serving.site;
     let own = record.route.map(|route| route.rules.bounds).unwrap_or_default();
     Bounds {

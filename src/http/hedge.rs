@@ -177,10 +177,10 @@ impl<'a> Attempt<'_, 'a> {
         })
     }
 
-    fn ask_second(&self, second: Second<'a>, upstream: Upstream) -> Second<'a> {
+    fn ask_second(&self, second: Second<'a>, mut upstream: Upstream) -> Second<'a> {
         let member = self.pool.member(second.index);
         member.backend.metrics().requested(self.exchange.local.slot);
-        let upload = self.upload(member, &upstream);
+        let upload = self.upload(member, &mut upstream);
         let connect = (!upstream.is_reused()).then(|| second.begun.elapsed());
         Second { connect, stage: Stage::Asked(Box::new((upstream, upload))), ..second }
     }

@@ -7,7 +7,7 @@
 //! `route`, `conditions`, `rewrite`, `split`, `variables`, `key`, `header_rules`, `headers`,
 //! `answers`, `error_pages`, `grpc`, `request_id`. `site` and `door` are what a listener serves, `local` what a
 //! worker lends, `record` what is told when a request is over. `h1/` and `h2/` are the two versions
-//! on the wire; `downstream` and `upstream` are either at either end, `passage` and `exchange` what
+//! on the wire, `fastcgi/` what scripts are asked by; `downstream` and `upstream` are either at either end, `passage` and `exchange` what
 //! goes between them; `upgrade` says who goes on with another protocol, and `tunnel` is the story of
 //! that; `mirror` says of which requests copies are made, and `copy` is the story of one.
 
@@ -22,6 +22,7 @@ pub mod door;
 pub mod downstream;
 pub mod error_pages;
 pub mod exchange;
+pub mod fastcgi;
 pub mod forward;
 pub mod grpc;
 pub mod h1;

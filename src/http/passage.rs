@@ -8,6 +8,7 @@ use crate::message::lent::Lent;
 
 use super::{
     downstream::Downstream,
+    fastcgi::record,
     h1::{
         body::{Body, Framing},
         pump::{Coding, Pump, Stopped, Waiting},
@@ -18,7 +19,7 @@ use super::{
 
 /// How a message passes.
 pub enum Passage {
-    /// Between two HTTP/1 connections, which copies least.
+    /// Between two connections of HTTP/1, or one and FastCGI, which copies least.
     Lines(Pump),
     /// With HTTP/2 at one end or at both.
     Frames(Box<Transfer>),
@@ -32,24 +33,31 @@ impl Passage {
         client: &Downstream<'_>,
         upstream: &Upstream,
     ) -> Passage {
+        let mut head = head;
+        if let Upstream::Fastcgi(_) = upstream {
+            record::stdin(&mut head, body);
+            record::end_stdin(&mut head);
+        }
         match (client, upstream) {
             (_, Upstream::H2(_)) => {
                 let (bytes, trailers) = (Bytes::copy_from_slice(body), client.trailers().to_vec());
                 let content = Content::AtHand { bytes, trailers };
                 Passage::frames(head, content, Coding::Identity)
             }
-            (Downstream::H2(_), Upstream::H1(_)) => {
-                let mut head = head;
-                head.extend_from_slice(body);
+            (Downstream::H2(_), Upstream::H1(_) | Upstream::Fastcgi(_)) => {
+                if let Upstream::H1(_) = upstream {
+                    head.extend_from_slice(body);
+                }
                 // Behind a told length HTTP/1 has no room for trailers.
                 let content = Content::AtHand { bytes: Bytes::new(), trailers: Vec::new() };
                 Passage::frames(head, content, Coding::Identity)
             }
-            (Downstream::H1(_), Upstream::H1(_)) => {
-                let mut whole = head;
-                whole.extend_from_slice(body);
+            (Downstream::H1(_), Upstream::H1(_) | Upstream::Fastcgi(_)) => {
+                if let Upstream::H1(_) = upstream {
+                    head.extend_from_slice(body);
+                }
                 let nothing = Body::new(Framing::Empty, 0);
-                Passage::Lines(Pump::new(whole, nothing, Coding::Identity))
+                Passage::Lines(Pump::new(head, nothing, Coding::Identity))
             }
         }
     }
@@ -62,9 +70,12 @@ impl Passage {
         client: &Downstream<'_>,
         upstream: &Upstream,
     ) -> Passage {
-        let coding = coding(framing);
+        let coding = match upstream {
+            Upstream::H1(_) | Upstream::H2(_) => coding(framing),
+            Upstream::Fastcgi(_) => Coding::Records,
+        };
         match (client, upstream) {
-            (Downstream::H1(_), Upstream::H1(_)) => {
+            (Downstream::H1(_), Upstream::H1(_) | Upstream::Fastcgi(_)) => {
                 Passage::Lines(Pump::new(head, Body::new(framing, limit), coding))
             }
             (Downstream::H1(_), Upstream::H2(_)) => {
@@ -86,10 +97,10 @@ impl Passage {
     ) -> Passage {
         let coding = coding(to);
         match (client, upstream) {
-            (Downstream::H1(_), Upstream::H1(_)) => {
+            (Downstream::H1(_), Upstream::H1(_) | Upstream::Fastcgi(_)) => {
                 Passage::Lines(Pump::new(head, Body::of_answer(from), coding))
             }
-            (Downstream::H2(_), Upstream::H1(_)) => {
+            (Downstream::H2(_), Upstream::H1(_) | Upstream::Fastcgi(_)) => {
                 Passage::frames(head, Content::Lines(Body::of_answer(from)), coding)
             }
             (_, Upstream::H2(_)) => {
@@ -132,7 +143,10 @@ impl Passage {
             (Passage::Lines(pump), Downstream::H1(client), Upstream::H1(upstream)) => {
                 pump.poll(context, &mut client.side, &mut upstream.side.stream)
             }
-            (Passage::Lines(_), ..) => unreachable!("lines pass between HTTP/1 connections"),
+            (Passage::Lines(pump), Downstream::H1(client), Upstream::Fastcgi(upstream)) => {
+                pump.poll(context, &mut client.side, &mut upstream.side.stream.stream)
+            }
+            (Passage::Lines(_), ..) => unreachable!("lines pass where neither end has frames"),
             (Passage::Frames(transfer), client, upstream) => {
                 let mut source = match client {
                     Downstream::H1(client) => Source::H1(&mut client.side),
@@ -141,6 +155,7 @@ impl Passage {
                 let mut sink = match upstream {
                     Upstream::H1(upstream) => Sink::H1(&mut upstream.side.stream),
                     Upstream::H2(stream) => Sink::Backend(stream),
+                    Upstream::Fastcgi(upstream) => Sink::H1(&mut upstream.side.stream.stream),
                 };
                 transfer.poll(context, &mut source, &mut sink)
             }
@@ -158,11 +173,15 @@ impl Passage {
             (Passage::Lines(pump), Downstream::H1(client), Upstream::H1(upstream)) => {
                 pump.poll(context, &mut upstream.side, &mut client.side.stream)
             }
-            (Passage::Lines(_), ..) => unreachable!("lines pass between HTTP/1 connections"),
+            (Passage::Lines(pump), Downstream::H1(client), Upstream::Fastcgi(upstream)) => {
+                pump.poll(context, &mut upstream.side, &mut client.side.stream)
+            }
+            (Passage::Lines(_), ..) => unreachable!("lines pass where neither end has frames"),
             (Passage::Frames(transfer), client, upstream) => {
                 let mut source = match upstream {
                     Upstream::H1(upstream) => Source::H1(&mut upstream.side),
                     Upstream::H2(stream) => Source::Backend(stream),
+                    Upstream::Fastcgi(upstream) => Source::Script(&mut upstream.side),
                 };
                 let mut sink = match client {
                     Downstream::H1(client) => Sink::H1(&mut client.side.stream),

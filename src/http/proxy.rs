@@ -9,6 +9,7 @@ use crate::{
         conditions::Asked,
         door::{Door, Serving},
         downstream::Downstream,
+        fastcgi,
         forward::forward,
         h1::{body::Framing, rules},
         header_rules::{Changes, HeaderRules},
@@ -50,6 +51,8 @@ pub struct Exchange<'a> {
     /// As the client wrote it; `None` until it has been read.
     pub target: Option<Target<'a>>,
     pub last: Last,
+    /// The script that it is for, where one is asked to be run.
+    pub wanted: Option<Box<fastcgi::serve::Wanted<'a>>>,
 }
 
 /// Whether this is the last request of a connection.
@@ -120,6 +123,7 @@ pub async fn serve(
         caller,
         target: None,
         last,
+        wanted: None,
     };
     let next = match read {
         Ok(()) => answer(&mut exchange, &mut record).await,
@@ -197,6 +201,16 @@ async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Nex
         }
         route::Target::Respond(respond) => {
             return give(exchange, record, &rules, &Answer::of_respond(respond)).await;
+        }
+        route::Target::Scripts(scripts) => {
+            record.pool = Some(&exchange.serving.pools[scripts.pool].pool);
+            let forwarded = match found.forwarded(&target) {
+                Ok(forwarded) => forwarded,
+                Err(refusal) => return refuse_last(exchange, record, refusal).await,
+            };
+            // Boxed: every request would carry its memory.
+            let served = fastcgi::serve::serve(exchange, record, scripts, &rules, &forwarded);
+            return Box::pin(served).await;
         }
         route::Target::Pool(index) => *index,
         route::Target::Split(split) => {

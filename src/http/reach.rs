@@ -3,8 +3,14 @@
 use crate::{
     config::Protocol,
     http::{
-        exchange::NoAnswer, h1, h2::upstream::UpstreamStream, local::Local, refusal,
-        refusal::Refusal, upstream::Upstream,
+        exchange::NoAnswer,
+        fastcgi::{self, stderr::Stderr},
+        h1,
+        h2::upstream::UpstreamStream,
+        local::Local,
+        refusal,
+        refusal::Refusal,
+        upstream::Upstream,
     },
     net::{
         clock,
@@ -20,14 +26,14 @@ use crate::{
     },
 };
 
-/// An HTTP/1 connection that has been idle.
+/// A connection that has been idle, of those that carry one request at a time.
 pub fn idle(
     pool: &LocalPool,
     index: usize,
     announced: Option<Announcement>,
     local: &Local,
 ) -> Option<Upstream> {
-    if pool.pool.config.protocol != Protocol::Http1 {
+    if pool.pool.config.protocol == Protocol::H2 {
         return None;
     }
     let stream = pool.idle(index).take(clock::lately().into_std(), announced)?;
@@ -41,7 +47,7 @@ pub fn just_used(
     announced: Option<Announcement>,
     local: &Local,
 ) -> Option<Upstream> {
-    if pool.pool.config.protocol != Protocol::Http1 {
+    if pool.pool.config.protocol == Protocol::H2 {
         return None;
     }
     let stream = pool.idle(index).take_just_used(clock::lately().into_std(), announced)?;
@@ -50,7 +56,7 @@ pub fn just_used(
 
 fn reused(stream: Stream, pool: &LocalPool, index: usize, local: &Local) -> Upstream {
     pool.member(index).backend.metrics().connection_reused(local.slot);
-    Upstream::H1(h1::upstream::Upstream::new(stream, true, &local.buffers))
+    alone(stream, pool, index, local, Used::Again)
 }
 
 /// A new connection; in HTTP/2, where nothing is announced, room on one that is open, or on
@@ -62,12 +68,13 @@ pub async fn open(
     local: &Local,
 ) -> Result<Upstream, DialError> {
     match pool.pool.config.protocol {
-        Protocol::Http1 => open_h1(pool, index, announced, local).await,
+        Protocol::Http1 | Protocol::Fastcgi => open_alone(pool, index, announced, local).await,
         Protocol::H2 => open_h2(pool, index, local).await,
     }
 }
 
-async fn open_h1(
+/// One that is the request's alone.
+async fn open_alone(
     pool: &LocalPool,
     index: usize,
     announced: Option<Announcement>,
@@ -75,11 +82,36 @@ async fn open_h1(
 ) -> Result<Upstream, DialError> {
     let member = pool.member(index);
     let backend = &member.backend;
-    let how = Dial::new(&pool.pool, member, Alpn::Http1, local.slot);
+    let alpn = match pool.pool.config.protocol {
+        Protocol::Http1 | Protocol::H2 => Alpn::Http1,
+        Protocol::Fastcgi => Alpn::Silent,
+    };
+    let how = Dial::new(&pool.pool, member, alpn, local.slot);
     let how = Dial { announced, ..how };
     let stream = dial(&how).await?;
     backend.metrics().connection_opened(local.slot);
-    Ok(Upstream::H1(h1::upstream::Upstream::new(stream, false, &local.buffers)))
+    Ok(alone(stream, pool, index, local, Used::First))
+}
+
+/// Whether a connection has carried a request before.
+#[derive(Clone, Copy, PartialEq)]
+enum Used {
+    First,
+    Again,
+}
+
+fn alone(stream: Stream, pool: &LocalPool, index: usize, local: &Local, used: Used) -> Upstream {
+    let (again, buffers) = (used == Used::Again, &local.buffers);
+    match pool.pool.config.protocol {
+        Protocol::Http1 | Protocol::H2 => {
+            Upstream::H1(h1::upstream::Upstream::new(stream, again, buffers))
+        }
+        Protocol::Fastcgi => {
+            let stderr = Stderr::new(pool.member(index).backend.clone(), local.slot);
+            let upstream = fastcgi::upstream::Upstream::new(stream, again, stderr, buffers);
+            Upstream::Fastcgi(Box::new(upstream))
+        }
+    }
 }
 
 async fn open_h2(pool: &LocalPool, index: usize, local: &Local) -> Result<Upstream, DialError> {

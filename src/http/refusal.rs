@@ -112,6 +112,12 @@ table! {
     HEADER_TIMEOUT = HeaderTimeout "the head did not come whole within the header timeout";
     BODY_TIMEOUT = BodyTimeout "the body stood still for longer than the body_idle timeout";
 
+    // Scripts (RFC 3875).
+    NO_SCRIPT = NoScript "the path leads to no script below the route's root";
+    SCRIPT_NOT_LOOKED_UP = RequestTimeout "the file system did not say within the connect timeout whether the script is there";
+    LENGTH_NEEDED = LengthRequired "a script must be told the length of the body, which is longer than what is read to find it out";
+    PARAMETER_TOO_LONG = HeadersTooLarge "what came under the name of one header is longer than a FastCGI record";
+
     // Nobody to answer.
     NO_ROUTE = NoRoute "no route takes this request";
     NO_BACKEND = NoBackend "no backend of the pool is up";
@@ -138,6 +144,8 @@ table! {
     BAD_RESPONSE_LENGTH = BadResponse "the backend's answer is framed in two ways or in none that is valid";
     BAD_RESPONSE_SIZE = BadResponse "the head of the backend's answer is over the limits";
     TOO_MANY_INTERIM = BadResponse "the backend sent more than 100 interim answers and no final one";
+    BAD_RECORD = BadResponse "what the backend sent is no FastCGI record of an answer";
+    NO_CGI_HEAD = BadResponse "the script's answer ended before its head did";
     NOT_UPGRADED = BadResponse "the backend answered a request for a tunnel as if none had been asked for";
     UNASKED_UPGRADE = BadResponse "the backend switched protocols unasked";
 }

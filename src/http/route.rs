@@ -14,6 +14,7 @@ use crate::{
     http::{
         conditions::{self, Asked, Verdict},
         error_pages::ErrorPages,
+        fastcgi::serve::Scripts,
         header_rules::HeaderRules,
         mirror::Mirror,
         rewrite::Rewrite,
@@ -45,6 +46,7 @@ pub struct Rules {
 pub enum Target {
     /// An index into `Serving::pools`.
     Pool(usize),
+    Scripts(Scripts),
     Split(Split),
     Redirect(Redirect),
     Respond(Respond),

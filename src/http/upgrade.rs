@@ -56,7 +56,7 @@ pub fn agrees(asked: &[u8], response: &Response) -> bool {
 pub fn is_possible(protocol: Protocol) -> bool {
     match protocol {
         Protocol::Http1 => true,
-        Protocol::H2 => false,
+        Protocol::H2 | Protocol::Fastcgi => false,
     }
 }
 

@@ -1,9 +1,10 @@
-//! The backend's end of one exchange, whichever version of HTTP it speaks.
+//! The backend's end of one exchange, whatever it speaks.
 
 use std::task::{Context, Poll};
 
 use crate::{
     http::{
+        fastcgi,
         h1::{self, upstream::HeadError},
         h2::upstream::UpstreamStream,
     },
@@ -14,6 +15,8 @@ use crate::{
 pub enum Upstream {
     H1(h1::upstream::Upstream),
     H2(UpstreamStream),
+    /// Boxed: few have it, and every exchange would carry its memory.
+    Fastcgi(Box<fastcgi::upstream::Upstream>),
 }
 
 impl Upstream {
@@ -26,6 +29,7 @@ impl Upstream {
         match self {
             Upstream::H1(connection) => connection.poll_head(context, into),
             Upstream::H2(stream) => stream.poll_head(context, into),
+            Upstream::Fastcgi(connection) => connection.poll_head(context, into),
         }
     }
 
@@ -36,6 +40,7 @@ impl Upstream {
         match self {
             Upstream::H1(connection) => connection.reused && !connection.answered,
             Upstream::H2(_) => false,
+            Upstream::Fastcgi(connection) => connection.reused && !connection.has_answered(),
         }
     }
 
@@ -44,6 +49,7 @@ impl Upstream {
         match self {
             Upstream::H1(connection) => connection.reused,
             Upstream::H2(stream) => stream.is_reused(),
+            Upstream::Fastcgi(connection) => connection.reused,
         }
     }
 
@@ -51,7 +57,7 @@ impl Upstream {
     /// is to go that way. One of this request's own goes with it.
     pub fn distrust(&self) {
         match self {
-            Upstream::H1(_) => {}
+            Upstream::H1(_) | Upstream::Fastcgi(_) => {}
             Upstream::H2(stream) => stream.distrust(),
         }
     }

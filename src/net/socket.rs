@@ -5,7 +5,10 @@
 use std::{
     io::{self, IoSlice},
     net::{Shutdown, SocketAddr},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -44,6 +47,11 @@ impl Socket {
     /// A connection that was accepted without blocking.
     pub fn accepted(connection: OwnedFd) -> Socket {
         Socket(State::Unwatched { tcp: connection.into(), calls: 0 })
+    }
+
+    /// A connection to a Unix socket, which is read and written as one of TCP is; it has no address.
+    pub fn local(connection: UnixStream) -> Socket {
+        Socket::accepted(connection.into())
     }
 
     /// Whether who waits for it would be woken.

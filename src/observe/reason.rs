@@ -89,6 +89,8 @@ reasons! {
     TooManyHeaders = "too-many-headers", Some(431);
     /// The request's body is over `max_body`. Client.
     BodyTooLarge = "body-too-large", Some(413);
+    /// A body without a Content-Length, longer than is read ahead for a script. Client.
+    LengthRequired = "length-required", Some(411);
     /// The head was not whole within the listener's `header` timeout. Client.
     HeaderTimeout = "header-timeout", Some(408);
     /// No byte of the request's body came within `body_idle`. Client.
@@ -104,6 +106,8 @@ reasons! {
     // Nobody to give it to: a matter of the configuration, or of all backends.
     /// No route takes this host and path. Client or configuration.
     NoRoute = "no-route", Some(404);
+    /// The path leads to no script below the root of its route. Client or configuration.
+    NoScript = "no-script", Some(404);
     /// No backend of the pool is up. Backends.
     NoBackend = "no-backend", Some(503);
     /// Every backend that is up has its `max_requests`, and `max` of the pool's `queue` wait

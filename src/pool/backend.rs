@@ -1,7 +1,6 @@
 //! One server of a pool. It keeps its identity, and what is counted in it, across reloads.
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicUsize, Ordering},
@@ -11,13 +10,17 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::{observe::metrics::BackendMetrics, pool::breaker::Trials};
+use crate::{
+    config::Endpoint,
+    observe::metrics::BackendMetrics,
+    pool::{breaker::Trials, quotes::Quotes},
+};
 
 /// What a backend is called: the pool's name and its address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     pub pool: Arc<str>,
-    pub address: SocketAddr,
+    pub address: Endpoint,
 }
 
 impl std::fmt::Display for Key {
@@ -64,6 +67,8 @@ pub struct Backend {
     bell: Arc<Bell>,
     /// When the log was last told of a connection that failed.
     complained: Mutex<Option<Instant>>,
+    /// What the log was told of the backend's own words.
+    quotes: Mutex<Quotes>,
     metrics: Arc<BackendMetrics>,
 }
 
@@ -92,6 +97,7 @@ impl Backend {
             cuts: AtomicU32::new(0),
             bell,
             complained: Mutex::new(None),
+            quotes: Mutex::default(),
             metrics,
         })
     }
@@ -100,8 +106,8 @@ impl Backend {
         &self.key
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.key.address
+    pub fn address(&self) -> &Endpoint {
+        &self.key.address
     }
 
     pub fn metrics(&self) -> &BackendMetrics {
@@ -203,6 +209,12 @@ impl Backend {
             *complained = Some(now);
         }
         due
+    }
+
+    /// Whether one more line of the backend's own words may go into the log, and how many before it
+    /// did not.
+    pub fn may_quote(&self, now: Instant) -> Option<u64> {
+        self.quotes.lock().unwrap_or_else(PoisonError::into_inner).ask(now)
     }
 
     /// The control thread sets the count when it has acted on it. Nothing less than a whole answer

@@ -2,11 +2,16 @@
 
 use std::{io, net::SocketAddr, time::Instant};
 
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpStream, UnixStream},
+};
 
 use crate::{
+    config::Endpoint,
     net::{
         proxy_protocol::Announcement,
+        socket::Socket,
         stream::Stream,
         tls::{Alpn, Cause, ClientTls, HandshakeError},
     },
@@ -24,7 +29,7 @@ pub struct Dial<'a> {
     /// The name that the server goes by; `None`: it has none but its address.
     pub name: Option<&'a str>,
     /// A probe may ask at another port than the one that serves.
-    pub address: SocketAddr,
+    pub address: &'a Endpoint,
     /// `None`: plain.
     pub tls: Option<&'a ClientTls>,
     /// What is spoken inside TLS.
@@ -56,21 +61,43 @@ impl<'a> Dial<'a> {
 /// Connects. It has no deadline of its own: whoever waits for it knows how long to wait, and what
 /// else may end the wait.
 pub async fn dial(how: &Dial<'_>) -> Result<Stream, DialError> {
-    let mut tcp = TcpStream::connect(how.address).await.map_err(DialError::Connect)?;
-    // Heads and short bodies leave in one write: there is nothing to wait for.
-    tcp.set_nodelay(true).map_err(DialError::Connect)?;
+    let mut socket = connect(how.address).await.map_err(DialError::Connect)?;
     if let Some(announced) = how.announced {
-        tcp.write_all(&announced.header()).await.map_err(DialError::Connect)?;
+        socket.write_all(&announced.header()).await.map_err(DialError::Connect)?;
     }
-    match how.tls {
-        None => Ok(Stream::Plain(tcp.into())),
+    match (how.tls, how.address) {
+        (None, _) => Ok(Stream::Plain(socket)),
         // Boxed: a handshake is large, and would make every request that dials plainly as large.
-        Some(tls) => Box::pin(shake_hands(how, tls, tcp)).await,
+        (Some(tls), Endpoint::Tcp(address)) => {
+            Box::pin(shake_hands(how, tls, *address, socket)).await
+        }
+        // The configuration has no such pool.
+        (Some(_), Endpoint::Unix(_)) => Err(DialError::Connect(io::ErrorKind::Unsupported.into())),
     }
 }
 
-async fn shake_hands(how: &Dial<'_>, tls: &ClientTls, tcp: TcpStream) -> Result<Stream, DialError> {
-    let connected = tls.connect(tcp.into(), how.address, how.name, how.alpn).await;
+async fn connect(address: &Endpoint) -> io::Result<Socket> {
+    match address {
+        Endpoint::Tcp(address) => {
+            let tcp = TcpStream::connect(address).await?;
+            // Heads and short bodies leave in one write: there is nothing to wait for.
+            tcp.set_nodelay(true)?;
+            Ok(tcp.into())
+        }
+        Endpoint::Unix(path) => {
+            let unix = UnixStream::connect(&**path).await?;
+            Ok(Socket::local(unix.into_std()?))
+        }
+    }
+}
+
+async fn shake_hands(
+    how: &Dial<'_>,
+    tls: &ClientTls,
+    address: SocketAddr,
+    socket: Socket,
+) -> Result<Stream, DialError> {
+    let connected = tls.connect(socket, address, how.name, how.alpn).await;
     let connected = connected.and_then(|stream| speaking(how.alpn, stream));
     let ended = match &connected {
         Ok(stream) if stream.is_resumed() => BackendHandshake::Resumed,
@@ -97,12 +124,22 @@ impl DialError {
     /// Says in the log what a client must not be told and a metric can't say, seldom enough that a
     /// backend with a bad certificate does not fill it.
     pub fn log(&self, backend: &Backend) {
-        let DialError::Handshake(error) = self else {
-            return;
+        let words = match (self, backend.address()) {
+            (DialError::Handshake(error), _) => format!("TLS handshake failed: {error}"),
+            (DialError::Connect(error), Endpoint::Unix(_)) => match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    "permission denied: our user must be let write to the socket (listen.group of \
+                     php-fpm)"
+                        .to_owned()
+                }
+                io::ErrorKind::NotFound => "there is no such socket".to_owned(),
+                _ => return,
+            },
+            (DialError::Connect(_), Endpoint::Tcp(_)) => return,
         };
         if backend.may_complain(Instant::now()) {
             let key = backend.key();
-            tracing::warn!("pool {}: {}: TLS handshake failed: {error}", key.pool, key.address);
+            tracing::warn!("pool {}: {}: {words}", key.pool, key.address);
         }
     }
 }
@@ -121,11 +158,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let metrics = Metrics::new(1).backend("app", "127.0.0.1:80");
-        let backend = Backend::new(Key { pool: "app".into(), address }, Arc::default(), metrics);
+        let endpoint = Endpoint::Tcp(address);
+        let key = Key { pool: "app".into(), address: endpoint.clone() };
+        let backend = Backend::new(key, Arc::default(), metrics);
         let how = Dial {
             backend: &backend,
             name: None,
-            address,
+            address: &endpoint,
             tls: None,
             alpn: Alpn::Silent,
             announced: None,

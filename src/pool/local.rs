@@ -62,7 +62,7 @@ struct Succession {
 impl LocalPool {
     /// Takes over from `previous`, by backend: turns, budget and idle connections of what stays. A
     /// connection that was made by another TLS, or without, is not reused: who is at its other end
-    /// was found out by other rules.
+    /// was found out by other rules. Nor is one on which something else was spoken.
     pub fn new(pool: Arc<Pool>, slot: usize, previous: Option<&LocalPool>) -> Rc<LocalPool> {
         let mut kept = previous.map(|held| held.kept(&pool)).unwrap_or_default();
         let (mut memory, mut idle, mut multiplexed) = (Memory::default(), Vec::new(), Vec::new());
@@ -130,7 +130,8 @@ impl LocalPool {
                 idle: self.idle[index].clone(),
                 multiplexed: self.multiplexed[index].clone(),
             };
-            if !self.pool.speaks(next.tls.as_ref()) || renamed(member) {
+            let same_words = self.pool.config.protocol == next.config.protocol;
+            if !same_words || !self.pool.speaks(next.tls.as_ref()) || renamed(member) {
                 std::mem::take(&mut kept.idle).retire();
                 std::mem::take(&mut kept.multiplexed).retire();
             }

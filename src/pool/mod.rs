@@ -12,6 +12,7 @@
 //! - `retry`: when a failed try may be made again; pure.
 //! - `breaker`, `window`: when a backend is out of use because too many of its requests fail.
 //! - `queue`: requests that wait for a place at a backend, over all workers.
+//! - `quotes`: how much of a backend's own words goes into our log; pure.
 //! - `slow_start`: the share of its weight that a backend gets while it comes up; pure.
 //! - `sticky`: the cookie that keeps a client at its backend; pure.
 //! - `place`: a place at a backend: at once, or after a wait.
@@ -31,6 +32,7 @@ pub mod pins;
 pub mod place;
 pub mod preference;
 pub mod queue;
+pub mod quotes;
 pub mod release;
 pub mod retry;
 pub mod slow_start;

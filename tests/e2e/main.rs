@@ -9,6 +9,7 @@ mod breaker;
 mod breaks;
 mod client_certificates;
 mod demo;
+mod fastcgi;
 mod forwarding;
 mod harness;
 mod health;

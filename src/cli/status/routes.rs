@@ -37,6 +37,7 @@ fn row(route: &RouteStatus) -> [String; 8] {
 fn action(route: &RouteStatus) -> String {
     let words = match &route.action {
         ActionStatus::Pool(pool) => format!("pool {pool}"),
+        ActionStatus::Fastcgi(pool) => format!("fastcgi {pool}"),
         ActionStatus::Split(weights) => {
             let weight = |(pool, weight): (&String, &u32)| format!("{pool} {weight}");
             format!("split {}", weights.iter().map(weight).collect::<Vec<_>>().join(", "))

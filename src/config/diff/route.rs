@@ -7,6 +7,7 @@ use crate::{
     config::{
         bounds::RouteBounds,
         conditions::Conditions,
+        fastcgi::Fastcgi,
         mirror::Mirror,
         model::{Action, Redirect, Respond, Route, Share},
     },
@@ -52,6 +53,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Route, new: &Route) {
     changes.value("error_pages", error_pages(old_pages), error_pages(&new.error_pages));
     match (old_action, &new.action) {
         (Action::Pool(old), Action::Pool(new)) => changes.value("pool", old, new),
+        (Action::Fastcgi(old), Action::Fastcgi(new)) => fastcgi(changes, old, new),
         (Action::Respond(old), Action::Respond(new)) => respond(changes, old, new),
         (old, new) => changes.value("action", action(old), action(new)),
     }
@@ -92,6 +94,22 @@ fn mirror(mirror: Option<&Mirror>) -> String {
     }))
 }
 
+/// Values of parameters may be secrets.
+fn fastcgi(changes: &mut Changes, old: &Fastcgi, new: &Fastcgi) {
+    let Fastcgi { pool, root, index, fallback, split_path, check_script, params, buffer } = old;
+    changes.value("fastcgi pool", pool, &new.pool);
+    changes.value("fastcgi root", root.display(), new.root.display());
+    changes.value("fastcgi index", index, &new.index);
+    let (before, after) = (fallback.clone(), new.fallback.clone());
+    changes.value("fastcgi fallback", or_none(before), or_none(after));
+    changes.value("fastcgi split_path", split_path, &new.split_path);
+    changes.value("fastcgi check_script", check_script, new.check_script);
+    changes.value("fastcgi buffer", size_text(*buffer), size_text(new.buffer));
+    if *params != new.params {
+        changes.note("fastcgi params changed");
+    }
+}
+
 fn respond(changes: &mut Changes, old: &Respond, new: &Respond) {
     let Respond { status, body, content_type } = old;
     changes.value("respond status", status, new.status);
@@ -104,6 +122,7 @@ fn respond(changes: &mut Changes, old: &Respond, new: &Respond) {
 fn action(action: &Action) -> String {
     match action {
         Action::Pool(pool) => format!("pool {pool}"),
+        Action::Fastcgi(fastcgi) => format!("fastcgi {}", fastcgi.pool),
         Action::Split(shares) => {
             let share = |share: &Share| format!("{} {}", share.pool, share.weight);
             format!("split {}", shares.iter().map(share).collect::<Vec<_>>().join(", "))

@@ -214,3 +214,45 @@ fn routes_that_differ_in_values_alone_need_names() {
         "{told}"
     );
 }
+
+const PHP: &str = "[pool.php]\nprotocol = \"fastcgi\"\nbackends = [\"10.0.1.12:9000\"]\n";
+
+#[test]
+#[rustfmt::skip]
+fn scripts_that_can_not_be_run() {
+    let row = |keys: &str| format!("{PHP}[[route]]\nfastcgi = {{ {keys} }}");
+    let full = |more: &str| row(&format!("pool = \"php\", root = \"/srv\", {more}"));
+    let rows = [
+        (row("root = \"/srv\""), "18:11", "`pool` is missing", "pool = \"php\""),
+        (row("pool = \"php\""), "18:11", "`root` is missing", "/srv/app/public"),
+        (row("pool = \"php\", root = \"srv\""), "18:34", "`srv` is no value for `root`", "an absolute path"),
+        (row("pool = \"php\", root = \"/\""), "18:34", "`/` is no value for `root`", "an absolute path"),
+        (row("pool = \"phq\", root = \"/srv\""), "18:20", "there is no pool `phq`", "`php`?"),
+        (row("pool = \"app\", root = \"/srv\""), "18:20", "pool `app` does not speak FastCGI", "[pool.app]"),
+        (full("index = \"a/b.php\""), "18:50", "`a/b.php` is no value", "the name of a script"),
+        (full("index = \".php\""), "18:50", "`.php` is no value", "the name of a script"),
+        (full("fallback = \"index.php\""), "18:53", "`index.php` is no value", "such as \"/index.php\""),
+        (full("fallback = \"/../x.php\""), "18:53", "`/../x.php` is no value", "below `root`"),
+        (full("split_path = \"php\""), "18:55", "`php` is no value", "such as \".php\""),
+        (full("buffer = \"1GiB\""), "18:51", "`1GiB` is no value", "64MiB"),
+        (full("params = { app = \"x\" }"), "18:53", "`app` is no parameter", "such as APP_ENV"),
+        (full("params = { HTTP_X = \"x\" }"), "18:53", "`HTTP_X` is no parameter", "`request_headers`"),
+        (full("params = { SCRIPT_FILENAME = \"x\" }"), "18:53", "`SCRIPT_FILENAME` is no", "made of the request"),
+        (full("params = { A = 1 }"), "18:57", "this number is no value for `A`", "in quotes"),
+        (full("roof = 1"), "18:42", "unknown key `roof` in `fastcgi` of [[route]]", "`root`?"),
+        (format!("{}\nmirror = {{ pool = \"app\" }}", full("index = \"i.php\"")), "19:1", "`mirror` on a route with `fastcgi`", "remove it"),
+        (format!("{PHP}[[route]]\npool = \"php\""), "18:8", "pool `php` speaks FastCGI", "fastcgi = { pool = \"php\""),
+        (format!("{PHP}[[route]]\nsplit = {{ php = 1, app = 1 }}"), "18:11", "pool `php` speaks FastCGI", "root ="),
+        (format!("{PHP}health = {{}}"), "17:1", "probes of a FastCGI pool without a `path`", "ping.path"),
+        (format!("{PHP}proxy_protocol = \"v1\""), "17:1", "`proxy_protocol` beside protocol = \"fastcgi\"", "REMOTE_ADDR"),
+        ("[pool.u]\nbackends = [\"unix:run/x\"]".to_owned(), "15:13", "`unix:run/x` is no value", "begins with \"/\""),
+        (format!("[pool.u]\nbackends = [\"unix:/{}\"]", "x".repeat(107)), "15:13", "`unix:/xxx", "at most 107 bytes"),
+        ("[pool.u]\nbackends = [\"unix:/run/x\", \"unix:/run/x\"]".to_owned(), "15:28", "unix:/run/x is in this pool twice", "`weight`"),
+        ("[pool.u]\nbackends = [\"unix:/run/x\"]\ntls = {}".to_owned(), "16:1", "`tls` in a pool with a Unix socket", "remove it"),
+        ("[pool.u]\nbackends = [\"unix:/run/x\"]\nhealth = { port = 81 }".to_owned(), "16:12", "`port` in a pool with a Unix socket", "remove it"),
+        ("[listener.b]\nbind = \"0.0.0.0:81\"\nprotocols = [\"fastcgi\"]".to_owned(), "16:14", "`fastcgi` is no value", "`http/1.1`"),
+    ];
+    for (added, place, message, help) in rows {
+        check(&[(&added, place, message, help)]);
+    }
+}

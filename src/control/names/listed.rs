@@ -10,14 +10,14 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use crate::{
-    config::{self, Address},
+    config::{self, Address, Endpoint},
     control::names::{answer::Destination, held::Names},
 };
 
 /// One backend of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    pub address: SocketAddr,
+    pub address: Endpoint,
     /// As the file writes it: the first entry that leads here.
     pub from: Address,
     pub weight: u32,
@@ -32,7 +32,7 @@ impl Listed {
     /// can forge an answer could name a server that he has a certificate of (RFC 9525, section 6.1.1).
     pub fn name(&self) -> Option<Arc<str>> {
         match &self.from {
-            Address::Socket(_) => None,
+            Address::Socket(_) | Address::Unix(_) => None,
             Address::Host { name, .. } => Some(without_dot(name)),
             Address::Srv(name) => name.splitn(3, '.').nth(2).map(without_dot),
         }
@@ -46,12 +46,12 @@ fn without_dot(name: &str) -> Arc<str> {
 /// The backends of a pool, in the order of the file, and of one name in that of its addresses.
 pub fn listed(pool: &config::Pool, names: &Names) -> Vec<Listed> {
     let mut listed: Vec<Listed> = Vec::new();
-    let mut places: HashMap<SocketAddr, usize> = HashMap::new();
+    let mut places: HashMap<Endpoint, usize> = HashMap::new();
     for found in pool.backends.iter().flat_map(|backend| of(backend, names)) {
         match places.get(&found.address) {
             Some(&place) => merge(&mut listed[place], &found),
             None => {
-                places.insert(found.address, listed.len());
+                places.insert(found.address.clone(), listed.len());
                 listed.push(found);
             }
         }
@@ -61,7 +61,7 @@ pub fn listed(pool: &config::Pool, names: &Names) -> Vec<Listed> {
 
 /// What one entry of the file leads to.
 pub fn of(backend: &config::Backend, names: &Names) -> Vec<Listed> {
-    let listed = |address, weight, backup| Listed {
+    let listed = |address: Endpoint, weight, backup| Listed {
         address,
         from: backend.address.clone(),
         weight,
@@ -71,10 +71,12 @@ pub fn of(backend: &config::Backend, names: &Names) -> Vec<Listed> {
     let destinations = backend.address.name().map(|name| names.destinations(&name));
     let destinations = destinations.unwrap_or_default();
     match &backend.address {
-        Address::Socket(address) => vec![listed(*address, backend.weight, false)],
+        Address::Socket(address) => vec![listed((*address).into(), backend.weight, false)],
+        Address::Unix(path) => vec![listed(Endpoint::Unix(path.clone()), backend.weight, false)],
         Address::Host { port, .. } => {
-            let at =
-                |it: &Destination| listed(SocketAddr::new(it.ip, *port), backend.weight, false);
+            let at = |it: &Destination| {
+                listed(SocketAddr::new(it.ip, *port).into(), backend.weight, false)
+            };
             destinations.iter().map(at).collect()
         }
         Address::Srv(_) => {
@@ -85,7 +87,7 @@ pub fn of(backend: &config::Backend, names: &Names) -> Vec<Listed> {
                 let service = it.service.as_ref()?;
                 let address = SocketAddr::new(it.ip, service.port);
                 let weight = weight(service.weight, heaviest);
-                Some(listed(address, weight, Some(service.priority) != first))
+                Some(listed(address.into(), weight, Some(service.priority) != first))
             };
             destinations.iter().filter_map(at).collect()
         }

@@ -11,12 +11,12 @@ use tokio::{
 };
 
 use crate::{
-    config::{Health, HttpProbe, ProbeKind, Words},
+    config::{Endpoint, Health, HttpProbe, ProbeKind, Protocol, Words},
     control::probe::{
         answer::{self, End, MAX_ANSWER, Reading},
-        h2,
+        fastcgi, h2,
     },
-    net::{stream::Stream, tls::Alpn},
+    net::stream::Stream,
     pool::{
         dial::{Dial, DialError, dial},
         health::ProbeResult,
@@ -30,8 +30,8 @@ pub type Asked = (String, Reported);
 
 pub const USER_AGENT: &str = concat!("equipoise-probe/", env!("CARGO_PKG_VERSION"));
 
-/// Asks as `health` says, over a connection as `how` says.
-pub async fn probe(health: &Health, how: &Dial<'_>) -> ProbeResult {
+/// Asks as `health` says, by `protocol`, over a connection as `how` says.
+pub async fn probe(health: &Health, protocol: Protocol, how: &Dial<'_>) -> ProbeResult {
     let began = Instant::now();
     let mut bytes = Vec::new();
     let asked = async {
@@ -42,9 +42,10 @@ pub async fn probe(health: &Health, how: &Dial<'_>) -> ProbeResult {
             }
             ProbeKind::Http(probe) => {
                 let stream = connect(how).await?;
-                match how.alpn {
-                    Alpn::Http2 => h2::ask(probe, how, stream, &mut bytes).await,
-                    Alpn::Http1 | Alpn::Silent => http(probe, how, stream, &mut bytes).await,
+                match protocol {
+                    Protocol::H2 => h2::ask(probe, how, stream, &mut bytes).await,
+                    Protocol::Http1 => http(probe, how, stream, &mut bytes).await,
+                    Protocol::Fastcgi => fastcgi::ask(probe, how, stream, &mut bytes).await,
                 }
             }
         }
@@ -130,8 +131,11 @@ pub(super) fn authority(probe: &HttpProbe, how: &Dial<'_>) -> String {
     let address = how.backend.address();
     match (&probe.host, how.name) {
         (Some(host), _) => host.clone(),
-        (None, Some(name)) => format!("{name}:{}", address.port()),
-        (None, None) => address.to_string(),
+        (None, Some(name)) => match address {
+            Endpoint::Tcp(address) => format!("{name}:{}", address.port()),
+            Endpoint::Unix(_) => name.to_owned(),
+        },
+        (None, None) => address.authority(),
     }
 }
 
@@ -188,7 +192,7 @@ mod tests {
 
     fn backend(address: SocketAddr) -> Arc<Backend> {
         let metrics = Metrics::new(1).backend("app", "127.0.0.1:80");
-        Backend::new(Key { pool: "app".into(), address }, Arc::default(), metrics)
+        Backend::new(Key { pool: "app".into(), address: address.into() }, Arc::default(), metrics)
     }
 
     fn plainly(backend: &Backend) -> Dial<'_> {
@@ -231,7 +235,7 @@ mod tests {
             asked
         });
         let backend = backend(address);
-        let result = probe(&health(kind), &plainly(&backend)).await;
+        let result = probe(&health(kind), Protocol::Http1, &plainly(&backend)).await;
         assert!(format!("{result:?}").contains(expected), "{result:?}");
         answering.abort();
     }
@@ -253,7 +257,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let backend = backend(address);
-        let result = probe(&health(ProbeKind::Tcp), &plainly(&backend)).await;
+        let result = probe(&health(ProbeKind::Tcp), Protocol::Http1, &plainly(&backend)).await;
         assert_eq!(result, ProbeResult::Failed("connection refused".to_owned()));
     }
 

@@ -1,13 +1,14 @@
 //! Active probes: one task a backend, on the control thread.
 //!
 //! - `ask`: one probe on the wire.
-//! - `h2`: the same over HTTP/2.
+//! - `h2`, `fastcgi`: the same over HTTP/2, and over FastCGI.
 //! - `answer`: what an HTTP answer means; pure.
 //! - `release`: which release it names; pure.
 //! - `room`: how many at once.
 
 mod answer;
 mod ask;
+mod fastcgi;
 mod h2;
 mod release;
 mod room;
@@ -25,7 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{self, Protocol, ProxyProtocol},
+    config::{self, Endpoint, Protocol, ProxyProtocol},
     net::{
         proxy_protocol::{Announcement, Told},
         tls::{Alpn, ClientTls},
@@ -152,6 +153,10 @@ impl Probes {
         let probing = Probing {
             backend: member.backend.clone(),
             name: member.name.clone(),
+            address: match health.port {
+                Some(port) => member.backend.address().at_port(port),
+                None => member.backend.address().clone(),
+            },
             health: health.clone(),
             protocol: pool.config.protocol,
             proxy_protocol: pool.config.proxy_protocol,
@@ -179,6 +184,8 @@ impl Probes {
 struct Probing {
     backend: Arc<Backend>,
     name: Option<Arc<str>>,
+    /// Where it is probed.
+    address: Endpoint,
     health: config::Health,
     protocol: Protocol,
     proxy_protocol: Option<ProxyProtocol>,
@@ -205,7 +212,7 @@ impl Probing {
             if let Some(words) = self.room.late(now - due, self.health.interval, now.into_std()) {
                 tracing::warn!("pool {}: {words}", self.backend.key().pool);
             }
-            let result = ask::probe(&self.health, &self.dial()).await;
+            let result = ask::probe(&self.health, self.asked_by(), &self.dial()).await;
             drop(slot);
             self.count(&result);
             let key = self.backend.key().clone();
@@ -215,21 +222,27 @@ impl Probing {
         }
     }
 
+    /// What is spoken to who is probed.
+    fn asked_by(&self) -> Protocol {
+        match self.health.port {
+            None => self.protocol,
+            Some(_) => Protocol::Http1,
+        }
+    }
+
     /// As requests are sent; another port that is probed is a server of its own, which is asked over
     /// HTTP/1.1 and told nothing.
     fn dial(&self) -> Dial<'_> {
-        let mut address = self.backend.address();
-        if let Some(port) = self.health.port {
-            address.set_port(port);
-        }
-        let alpn = match (self.protocol, self.health.port) {
-            (Protocol::H2, None) => Alpn::Http2,
-            (Protocol::H2, Some(_)) | (Protocol::Http1, _) => Alpn::Http1,
+        let alpn = match self.asked_by() {
+            Protocol::Http1 => Alpn::Http1,
+            Protocol::H2 => Alpn::Http2,
+            Protocol::Fastcgi => Alpn::Silent,
         };
         let tls = self.tls.as_deref().filter(|_| self.health.tls);
         let version = self.proxy_protocol.filter(|_| self.health.port.is_none());
         let announced = version.map(|version| Announcement { version, told: Told::Nobody });
         let (name, metrics_slot) = (self.name.as_deref(), self.metrics_slot);
+        let address = &self.address;
         Dial { backend: &self.backend, name, address, tls, alpn, announced, metrics_slot }
     }
 

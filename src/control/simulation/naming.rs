@@ -9,7 +9,7 @@ use std::{
 use fastrand::Rng;
 
 use crate::{
-    config::{self, Address, Config, Name},
+    config::{self, Address, Config, Endpoint, Name},
     control::{
         event::{Event, Named},
         names::answer::{Answer, Destination, Found},
@@ -118,8 +118,8 @@ impl Naming {
     }
 
     /// What a pool's entries lead to.
-    pub fn listed(&self, pool: &config::Pool) -> HashMap<SocketAddr, Listed> {
-        let mut listed: HashMap<SocketAddr, Listed> = HashMap::new();
+    pub fn listed(&self, pool: &config::Pool) -> HashMap<Endpoint, Listed> {
+        let mut listed: HashMap<Endpoint, Listed> = HashMap::new();
         for backend in &pool.backends {
             for address in self.led_to(backend) {
                 let own = (backend.weight, backend.backup, backend.max_requests);
@@ -127,19 +127,20 @@ impl Naming {
                     let most = own.2.min(other.2).or(own.2).or(other.2);
                     (own.0.max(other.0), own.1 && other.1, most)
                 });
-                listed.insert(address, merged);
+                listed.insert(address.clone(), merged);
             }
         }
         listed
     }
 
-    fn led_to(&self, backend: &config::Backend) -> Vec<SocketAddr> {
+    fn led_to(&self, backend: &config::Backend) -> Vec<Endpoint> {
         match &backend.address {
-            Address::Socket(address) => vec![*address],
+            Address::Socket(address) => vec![(*address).into()],
+            Address::Unix(path) => vec![Endpoint::Unix(path.clone())],
             Address::Host { name, port } => {
                 let held = self.held.get(&**name);
                 let ips = held.into_iter().flat_map(|held| &held.ips);
-                ips.map(|ip| SocketAddr::new(*ip, *port)).collect()
+                ips.map(|ip| SocketAddr::new(*ip, *port).into()).collect()
             }
             Address::Srv(_) => unreachable!("the simulation has none"),
         }
@@ -150,7 +151,7 @@ impl Naming {
         let (_, backend) = entries(config).find(|(pool, it)| {
             *pool.name == *named.pool && it.address.to_string() == named.written
         })?;
-        let key = |address| Key { pool: named.pool.clone(), address };
+        let key = |address: Endpoint| Key { pool: named.pool.clone(), address };
         Some(self.led_to(backend).into_iter().map(key).collect())
     }
 

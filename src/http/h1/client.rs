@@ -25,6 +25,7 @@ use crate::{
 };
 
 use super::{
+    body::{Body, Framing, Piece},
     parse,
     scan::{self, Scan},
 };
@@ -43,6 +44,8 @@ pub struct Client {
     pub timer: Timer,
     /// Before that it is not looked whether the client has gone, unless that costs nothing.
     watched_from: Instant,
+    /// A body whose length was not told, read whole.
+    collected: Option<Box<[u8]>>,
 }
 
 /// What came of waiting for a request.
@@ -67,7 +70,12 @@ impl Client {
     pub fn new(stream: Stream, buffers: &Rc<Buffers>) -> Client {
         let now = clock::lately();
         let side = Side { stream, input: Buffer::new(buffers.clone()) };
-        Client { side, timer: Timer::new(now + LINGER), watched_from: now + UNWATCHED }
+        Client {
+            side,
+            timer: Timer::new(now + LINGER),
+            watched_from: now + UNWATCHED,
+            collected: None,
+        }
     }
 
     /// Waits for the first byte of a request. `until` may come first: then a request is waited for
@@ -144,20 +152,72 @@ impl Client {
         whole: Option<Instant>,
     ) -> Result<(), NoRequest> {
         while self.side.input.filled().len() < length {
-            let idle = Instant::now() + idle;
-            let (deadline, late) = match whole {
-                Some(whole) if whole < idle => (whole, refusal::REQUEST_TIMEOUT),
-                _ => (idle, refusal::BODY_TIMEOUT),
-            };
-            let side = &mut self.side;
-            let read = poll_fn(|context| side.poll_fill(context));
-            match self.timer.within(deadline, read).await {
-                Ok(Ok(1..)) => {}
-                Ok(_) => return Err(NoRequest::Gone),
-                Err(Elapsed) => return Err(NoRequest::Refused(late)),
-            }
+            self.read_more(idle, whole).await?;
         }
         Ok(())
+    }
+
+    async fn read_more(&mut self, idle: Duration, whole: Option<Instant>) -> Result<(), NoRequest> {
+        let idle = Instant::now() + idle;
+        let (deadline, late) = match whole {
+            Some(whole) if whole < idle => (whole, refusal::REQUEST_TIMEOUT),
+            _ => (idle, refusal::BODY_TIMEOUT),
+        };
+        let side = &mut self.side;
+        let read = poll_fn(|context| side.poll_fill(context));
+        match self.timer.within(deadline, read).await {
+            Ok(Ok(1..)) => Ok(()),
+            Ok(_) => Err(NoRequest::Gone),
+            Err(Elapsed) => Err(NoRequest::Refused(late)),
+        }
+    }
+
+    /// Reads a body in chunks to its end, as far as it has at most `limit` bytes: how many it has.
+    pub async fn collect_body(
+        &mut self,
+        limit: u64,
+        idle: Duration,
+        whole: Option<Instant>,
+    ) -> Result<usize, NoRequest> {
+        let mut body = Body::new(Framing::Chunked, limit);
+        let mut collected = Vec::new();
+        loop {
+            let input = &mut self.side.input;
+            match body.next(input.filled()).map_err(NoRequest::Refused)? {
+                Piece::Framing(count) => input.consume(count),
+                Piece::Data(count) => {
+                    collected.extend_from_slice(&input.filled()[..count]);
+                    input.consume(count);
+                }
+                Piece::End(count) => {
+                    input.consume(count);
+                    let length = collected.len();
+                    self.collected = Some(collected.into());
+                    return Ok(length);
+                }
+                Piece::More => self.read_more(idle, whole).await?,
+            }
+        }
+    }
+
+    /// What of the request's body has been read.
+    pub fn at_hand(&self) -> &[u8] {
+        match &self.collected {
+            Some(collected) => collected,
+            None => self.side.input.filled(),
+        }
+    }
+
+    /// The length of a body that was collected.
+    pub fn collected(&self) -> Option<usize> {
+        self.collected.as_ref().map(|collected| collected.len())
+    }
+
+    /// So many bytes of the body are done with.
+    pub fn consume(&mut self, count: usize) {
+        if self.collected.take().is_none() {
+            self.side.input.consume(count);
+        }
     }
 
     /// Ready when the client has gone. What it sends meanwhile, a next request, is kept up to what

@@ -14,16 +14,22 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
-    http::refusal::Refusal,
+    http::{
+        fastcgi::record::{self, Kind, MOST_CONTENT},
+        refusal::Refusal,
+    },
     message::lent::Lent,
     net::{
         buffer::{Buffer, LARGE},
         side::Side,
-        splice::{self, MaybeBare, Pipe},
+        splice::MaybeBare,
     },
 };
 
-use super::body::{Body, Piece};
+use super::{
+    body::{Body, Piece},
+    shortcut::Shortcut,
+};
 
 /// Pieces up to this size are copied behind the head; a second element in a write costs more.
 pub const COPY_MAX: usize = 4096;
@@ -36,6 +42,18 @@ pub enum Coding {
     /// As it is: the head has its length, or the connection ends with it.
     Identity,
     Chunked,
+    /// In FastCGI's records.
+    Records,
+}
+
+impl Coding {
+    /// How many bytes may go as one piece.
+    fn most(self) -> usize {
+        match self {
+            Coding::Identity | Coding::Chunked => usize::MAX,
+            Coding::Records => MOST_CONTENT,
+        }
+    }
 }
 
 /// Why a pump stopped before its end.
@@ -77,16 +95,6 @@ pub struct Pump {
     /// Bytes read or written so far, framing included: when it stands still, so does the body.
     stirred: u64,
     shortcut: Shortcut,
-    /// Bytes of the body that took the shortcut.
-    spliced: u64,
-}
-
-/// The way past our memory.
-enum Shortcut {
-    Closed,
-    /// It may be taken where there is one.
-    Allowed,
-    Open(Pipe),
 }
 
 impl Pump {
@@ -104,14 +112,13 @@ impl Pump {
             waiting: Waiting::Source,
             moved: 0,
             stirred: 0,
-            shortcut: Shortcut::Closed,
-            spliced: 0,
+            shortcut: Shortcut::default(),
         }
     }
 
     /// What is long may pass through a pipe.
     pub fn allow_splicing(&mut self) {
-        self.shortcut = Shortcut::Allowed;
+        self.shortcut.allow();
     }
 
     /// Moves what can be moved; ready when the body has ended and all of it is written.
@@ -132,9 +139,10 @@ impl Pump {
                 ready!(self.poll_write(context, &mut source.input, sink)).map_err(Stopped::Sink)?;
                 continue;
             }
-            if self.has_piped() {
+            if self.shortcut.holds_some() {
                 self.waiting = Waiting::Sink;
-                ready!(self.poll_drain(context, sink)).map_err(Stopped::Sink)?;
+                let count = ready!(self.shortcut.poll_drain(context, sink));
+                self.stirred += count.map_err(Stopped::Sink)?;
                 continue;
             }
             if self.unflushed {
@@ -150,8 +158,9 @@ impl Pump {
                 return Poll::Ready(Ok(()));
             }
             self.waiting = Waiting::Source;
-            match self.opens_shortcut(source, sink) {
-                true => ready!(self.poll_pipe(context, source))?,
+            let is_plain = self.coding == Coding::Identity;
+            match is_plain && self.shortcut.is_open(&self.body, source, sink) {
+                true => ready!(self.poll_pass(context, source))?,
                 false => ready!(self.poll_read(context, source))?,
             }
         }
@@ -168,7 +177,7 @@ impl Pump {
 
     /// Those of `moved` that were never in our memory.
     pub fn spliced(&self) -> u64 {
-        self.spliced
+        self.shortcut.moved()
     }
 
     /// Grows with everything that is read or written.
@@ -196,7 +205,8 @@ impl Pump {
             self.owes_line_end = false;
         }
         while self.direct == 0 && !self.ended && self.gathered.len() < GATHER_MAX {
-            match self.body.next(input.filled())? {
+            let come = input.filled();
+            match self.body.next(&come[..come.len().min(self.coding.most())])? {
                 Piece::More => break,
                 Piece::Framing(count) => input.consume(count),
                 Piece::Data(count) => self.data(input, count),
@@ -212,10 +222,7 @@ impl Pump {
     fn data(&mut self, input: &mut Buffer, count: usize) {
         self.moved += count as u64;
         let chunked = self.coding == Coding::Chunked;
-        if chunked {
-            push_hex(&mut self.gathered, count);
-            self.gathered.extend_from_slice(b"\r\n");
-        }
+        push_piece(&mut self.gathered, self.coding, count);
         if count > COPY_MAX {
             self.direct = count;
             self.owes_line_end = chunked;
@@ -230,11 +237,7 @@ impl Pump {
 
     fn end(&mut self) {
         self.ended = true;
-        if self.coding == Coding::Chunked {
-            self.gathered.extend_from_slice(b"0\r\n");
-            self.gathered.extend_from_slice(self.body.trailers());
-            self.gathered.extend_from_slice(b"\r\n");
-        }
+        push_end(&mut self.gathered, self.coding, self.body.trailers());
     }
 
     fn poll_write<W: AsyncWrite + Unpin>(
@@ -265,6 +268,22 @@ impl Pump {
         Poll::Ready(Ok(()))
     }
 
+    /// Some of the body goes into the pipe.
+    fn poll_pass<R: MaybeBare>(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut Side<R>,
+    ) -> Poll<Result<(), Stopped>> {
+        let filled = self.shortcut.poll_fill(context, &mut self.body, source);
+        let count = ready!(filled).map_err(Stopped::Source)?;
+        if count == 0 {
+            return Poll::Ready(Err(Stopped::SourceEnded));
+        }
+        self.moved += count;
+        self.stirred += count;
+        Poll::Ready(Ok(()))
+    }
+
     fn poll_read<R: AsyncRead + Unpin>(
         &mut self,
         context: &mut Context<'_>,
@@ -287,74 +306,33 @@ impl Pump {
     }
 }
 
-/// The shortcut.
-impl Pump {
-    fn has_piped(&self) -> bool {
-        matches!(&self.shortcut, Shortcut::Open(pipe) if pipe.held() > 0)
+/// What goes before a piece of so many bytes.
+pub fn push_piece(out: &mut Vec<u8>, coding: Coding, count: usize) {
+    match coding {
+        Coding::Identity => {}
+        Coding::Chunked => {
+            push_hex(out, count);
+            out.extend_from_slice(b"\r\n");
+        }
+        Coding::Records => out.extend_from_slice(&record::header(Kind::Stdin, count)),
     }
+}
 
-    /// Whether what comes next passes through a pipe: a long rest of a told length, nothing of which
-    /// has been read, between two plain connections.
-    fn opens_shortcut<R: MaybeBare, W: MaybeBare>(
-        &mut self,
-        source: &mut Side<R>,
-        sink: &mut W,
-    ) -> bool {
-        match self.shortcut {
-            Shortcut::Closed => return false,
-            Shortcut::Open(_) => return self.body.remaining() > Some(0),
-            Shortcut::Allowed => {}
+/// What goes behind the last piece. Records have no room for trailers.
+pub fn push_end(out: &mut Vec<u8>, coding: Coding, trailers: &[u8]) {
+    match coding {
+        Coding::Identity => {}
+        Coding::Chunked => {
+            out.extend_from_slice(b"0\r\n");
+            out.extend_from_slice(trailers);
+            out.extend_from_slice(b"\r\n");
         }
-        let is_long = self.body.remaining().is_some_and(|left| left >= splice::WORTH);
-        if !is_long || self.coding != Coding::Identity || !source.input.is_empty() {
-            return false;
-        }
-        let between_plain = source.stream.bare().is_some() && sink.bare().is_some();
-        let pipe = source.input.pipe().filter(|_| between_plain);
-        self.shortcut = pipe.map_or(Shortcut::Closed, Shortcut::Open);
-        matches!(self.shortcut, Shortcut::Open(_))
-    }
-
-    fn poll_pipe<R: MaybeBare>(
-        &mut self,
-        context: &mut Context<'_>,
-        source: &mut Side<R>,
-    ) -> Poll<Result<(), Stopped>> {
-        let (Shortcut::Open(pipe), Some(source)) = (&mut self.shortcut, source.stream.bare())
-        else {
-            unreachable!("a pipe is opened between plain connections");
-        };
-        let left = self.body.remaining().unwrap_or(0);
-        let count = ready!(pipe.poll_fill(context, source, left)).map_err(Stopped::Source)?;
-        if count == 0 {
-            return Poll::Ready(Err(Stopped::SourceEnded));
-        }
-        self.body.skip(count as u64);
-        self.moved += count as u64;
-        self.spliced += count as u64;
-        self.stirred += count as u64;
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_drain<W: MaybeBare>(
-        &mut self,
-        context: &mut Context<'_>,
-        sink: &mut W,
-    ) -> Poll<io::Result<()>> {
-        let (Shortcut::Open(pipe), Some(sink)) = (&mut self.shortcut, sink.bare()) else {
-            unreachable!("a pipe is opened between plain connections");
-        };
-        let count = ready!(pipe.poll_drain(context, sink))?;
-        if count == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        self.stirred += count as u64;
-        Poll::Ready(Ok(()))
+        Coding::Records => record::end_stdin(out),
     }
 }
 
 /// A chunk's size.
-pub fn push_hex(out: &mut Vec<u8>, count: usize) {
+fn push_hex(out: &mut Vec<u8>, count: usize) {
     use std::io::Write;
     write!(out, "{count:x}").expect("a Vec takes every byte");
 }

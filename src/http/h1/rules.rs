@@ -88,6 +88,11 @@ fn request_framing(request: &Request) -> Result<Framing, Refusal> {
     }
 }
 
+/// The length that is told of a request's body, where trailers may follow it.
+pub fn told_length(request: &Request) -> Option<u64> {
+    content_length(request.fields.first(Name::ContentLength)?).ok()
+}
+
 /// How long the backend says it keeps an idle connection: what it names in Keep-Alive (RFC 2068,
 /// section 19.7.1.1, which many servers still send).
 pub fn keep_alive_hint(fields: &Fields) -> Option<Duration> {

@@ -20,7 +20,7 @@ use crate::{
 use super::{parse, scan::Scan};
 
 /// What the head of an answer may be. A backend is ours, but not above mistakes.
-const LIMITS: Limits = Limits {
+pub const LIMITS: Limits = Limits {
     max_request_line: 8 * 1024,
     max_header: 64 * 1024,
     max_headers_size: 128 * 1024,
@@ -93,7 +93,7 @@ impl Upstream {
 }
 
 /// What a scan refuses in an answer is the backend's fault, not the client's.
-fn head_refusal(refusal: Refusal) -> HeadError {
+pub fn head_refusal(refusal: Refusal) -> HeadError {
     let size = [
         refusal::LINE_TOO_LONG,
         refusal::HEADER_TOO_LONG,

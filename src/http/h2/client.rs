@@ -95,28 +95,68 @@ impl ClientStream {
         whole: Option<Instant>,
     ) -> Result<(), NoRequest> {
         while !self.has_body(length) {
-            let idle = Instant::now() + idle;
-            let (deadline, late) = match whole {
-                Some(whole) if whole < idle => (whole, refusal::REQUEST_TIMEOUT),
-                _ => (idle, refusal::BODY_TIMEOUT),
-            };
-            let body = &mut self.body;
-            let next = poll_fn(|context| poll_piece(context, body));
-            match self.timer.within(deadline, next).await {
-                Ok(Ok(Piece::Data(data))) => {
-                    // The room for it is given back: it is bounded by `length`.
-                    let _ = self.body.flow_control().release_capacity(data.len());
-                    self.at_hand.extend_from_slice(&data);
-                }
-                Ok(Ok(Piece::End(trailers))) => return self.take_trailers(trailers),
-                Ok(Err(error)) if is_malformed(&error) => {
-                    return Err(NoRequest::Refused(refusal::HTTP2_BODY));
-                }
-                Ok(Err(_)) => return Err(NoRequest::Gone),
-                Err(Elapsed) => return Err(NoRequest::Refused(late)),
+            match self.read_piece(idle, whole).await? {
+                // The room for it is given back: it is bounded by `length`.
+                Piece::Data(data) => self.take_data(&data),
+                Piece::End(trailers) => return self.take_trailers(trailers),
             }
         }
         Ok(())
+    }
+
+    /// Reads a body whose length was not told to its end, as far as it has at most `limit` bytes: how
+    /// many it has.
+    pub async fn collect_body(
+        &mut self,
+        limit: u64,
+        idle: Duration,
+        whole: Option<Instant>,
+    ) -> Result<usize, NoRequest> {
+        while !self.body.is_end_stream() {
+            match self.read_piece(idle, whole).await? {
+                Piece::Data(data) => {
+                    if (self.at_hand.len() + data.len()) as u64 > limit {
+                        return Err(NoRequest::Refused(refusal::BODY_TOO_LARGE));
+                    }
+                    self.take_data(&data);
+                }
+                Piece::End(trailers) => {
+                    self.take_trailers(trailers)?;
+                    break;
+                }
+            }
+        }
+        Ok(self.at_hand.len())
+    }
+
+    /// The length of a body that was collected so; one that is empty is no different from none.
+    pub fn collected(&self) -> Option<usize> {
+        (!self.at_hand.is_empty()).then_some(self.at_hand.len())
+    }
+
+    async fn read_piece(
+        &mut self,
+        idle: Duration,
+        whole: Option<Instant>,
+    ) -> Result<Piece, NoRequest> {
+        let idle = Instant::now() + idle;
+        let (deadline, late) = match whole {
+            Some(whole) if whole < idle => (whole, refusal::REQUEST_TIMEOUT),
+            _ => (idle, refusal::BODY_TIMEOUT),
+        };
+        let body = &mut self.body;
+        let next = poll_fn(|context| poll_piece(context, body));
+        match self.timer.within(deadline, next).await {
+            Ok(Ok(piece)) => Ok(piece),
+            Ok(Err(error)) if is_malformed(&error) => Err(NoRequest::Refused(refusal::HTTP2_BODY)),
+            Ok(Err(_)) => Err(NoRequest::Gone),
+            Err(Elapsed) => Err(NoRequest::Refused(late)),
+        }
+    }
+
+    fn take_data(&mut self, data: &[u8]) {
+        let _ = self.body.flow_control().release_capacity(data.len());
+        self.at_hand.extend_from_slice(data);
     }
 
     fn take_trailers(&mut self, trailers: Option<HeaderMap>) -> Result<(), NoRequest> {

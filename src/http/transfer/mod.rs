@@ -1,5 +1,5 @@
-//! One direction of a body where HTTP/2 is at one end of it or at both. Between two HTTP/1
-//! connections it is `h1::pump`, which copies less.
+//! One direction of a body where HTTP/2 is at one end of it or at both. Between two connections of
+//! HTTP/1, or one and FastCGI, it is `h1::pump`, which copies less.
 //!
 //! It never reads ahead of what the other side takes: that is the back-pressure. Room that a peer
 //! was promised is given back when its bytes have gone on.
@@ -18,10 +18,11 @@ use tokio::io::AsyncWrite;
 
 use crate::{
     http::{
+        fastcgi::{record, upstream::Output},
         h1::{
             body::Body,
             chunked::LateFields,
-            pump::{COPY_MAX, Coding, Stopped, Waiting, push_hex},
+            pump::{COPY_MAX, Coding, Stopped, Waiting, push_end, push_piece},
         },
         h2::{
             client::{ClientStream, End, poll_send},
@@ -39,10 +40,12 @@ pub enum Source<'a> {
     H1(&'a mut Side<Stream>),
     Client(&'a mut ClientStream),
     Backend(&'a mut UpstreamStream),
+    Script(&'a mut Side<Output>),
 }
 
 /// Where it goes.
 pub enum Sink<'a> {
+    /// What takes bytes as they are framed: HTTP/1 and FastCGI.
     H1(&'a mut Stream),
     Client(&'a mut ClientStream),
     Backend(&'a mut UpstreamStream),
@@ -213,6 +216,7 @@ impl Transfer {
                 Poll::Ready(Ok(Next::Data(std::mem::take(bytes))))
             }
             (Content::Lines(body), Source::H1(side)) => poll_lines(context, side, body),
+            (Content::Lines(body), Source::Script(side)) => poll_lines(context, side, body),
             (Content::Frames { left }, Source::Client(stream)) => {
                 poll_frames(context, &mut stream.body, left, LateFields::Refused)
             }
@@ -235,7 +239,7 @@ impl Transfer {
             (Content::Frames { .. }, Source::Backend(stream)) => {
                 stream.body().is_ok_and(|body| body.is_end_stream())
             }
-            (Content::Frames { .. }, Source::H1(_)) => false,
+            (Content::Frames { .. }, Source::H1(_) | Source::Script(_)) => false,
         }
     }
 
@@ -245,7 +249,7 @@ impl Transfer {
         }
         let count = std::mem::take(&mut self.owes_room);
         let body = match source {
-            Source::H1(_) => return,
+            Source::H1(_) | Source::Script(_) => return,
             Source::Client(stream) => Some(&mut stream.body),
             Source::Backend(stream) => stream.body().ok(),
         };
@@ -335,10 +339,10 @@ impl Transfer {
             self.written = 0;
         }
         let chunked = self.coding == Coding::Chunked;
-        if chunked {
-            push_hex(&mut self.gathered, data.len());
-            self.gathered.extend_from_slice(b"\r\n");
+        if self.coding == Coding::Records && data.len() > record::MOST_CONTENT {
+            return record::stdin(&mut self.gathered, &data);
         }
+        push_piece(&mut self.gathered, self.coding, data.len());
         if data.len() > COPY_MAX {
             self.data = data;
             self.owes_line_end = chunked;
@@ -354,11 +358,7 @@ impl Transfer {
         self.state = State::Ended;
         let stream = match sink {
             Sink::H1(_) => {
-                if self.coding == Coding::Chunked {
-                    self.gathered.extend_from_slice(b"0\r\n");
-                    self.gathered.extend_from_slice(&trailers);
-                    self.gathered.extend_from_slice(b"\r\n");
-                }
+                push_end(&mut self.gathered, self.coding, &trailers);
                 return Ok(());
             }
             Sink::Client(stream) => stream.answer()?,

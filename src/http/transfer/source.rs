@@ -7,6 +7,7 @@ use std::{
 
 use ::h2::RecvStream;
 use bytes::Bytes;
+use tokio::io::AsyncRead;
 
 use crate::{
     http::{
@@ -21,7 +22,7 @@ use crate::{
         },
         refusal,
     },
-    net::{buffer::Buffer, side::Side, stream::Stream},
+    net::{buffer::Buffer, side::Side},
 };
 
 /// What a source had.
@@ -32,9 +33,9 @@ pub enum Next {
 }
 
 /// Reads what comes next in HTTP/1's framing.
-pub fn poll_lines(
+pub fn poll_lines<S: AsyncRead + Unpin>(
     context: &mut Context<'_>,
-    side: &mut Side<Stream>,
+    side: &mut Side<S>,
     body: &mut Body,
 ) -> Poll<Result<Next, Stopped>> {
     loop {

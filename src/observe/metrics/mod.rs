@@ -217,7 +217,7 @@ impl Metrics {
         families.into_families()
     }
 
-    fn backend_families(&self) -> [Family; 9] {
+    fn backend_families(&self) -> [Family; 10] {
         let mut families = BackendFamilies::new();
         for ((pool, address), backend) in self.backends.all() {
             families.add(&pool, &address, &backend);

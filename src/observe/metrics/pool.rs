@@ -160,6 +160,7 @@ struct BackendCells {
     handshakes: [Tally; BackendHandshake::ALL.len()],
     relayed_to: Tally,
     relayed_from: Tally,
+    lines_said: Tally,
 }
 
 /// How a TLS handshake with a backend ended.
@@ -244,6 +245,16 @@ impl BackendMetrics {
         let cells = self.slots.slot(slot);
         cells.relayed_to.add(to);
         cells.relayed_from.add(from);
+    }
+
+    /// A script of the backend has said a line on its standard error.
+    pub fn said(&self, slot: usize) {
+        self.slots.slot(slot).lines_said.add(1);
+    }
+
+    /// Such lines so far, over all workers.
+    pub fn lines_said(&self) -> u64 {
+        self.slots.sum(|cells| &cells.lines_said)
     }
 
     /// Requests given to this backend so far, over all workers.
@@ -377,6 +388,7 @@ pub(super) struct BackendFamilies {
     probes: Family,
     handshakes: Family,
     relayed: Family,
+    lines_said: Family,
 }
 
 impl BackendFamilies {
@@ -418,6 +430,10 @@ impl BackendFamilies {
                 "equipoise_backend_relayed_bytes_total",
                 "Bytes of TCP listeners and of tunnels, to the backend and from it.",
             ),
+            lines_said: Family::counter(
+                "equipoise_backend_stderr_lines_total",
+                "Lines that scripts of a FastCGI backend wrote to standard error.",
+            ),
         }
     }
 
@@ -428,6 +444,7 @@ impl BackendFamilies {
         self.requests.add(&labels, slots.sum(|cells| &cells.requests) as f64);
         self.connect_failures.add(&labels, slots.sum(|cells| &cells.connect_failures) as f64);
         self.opened.add(&labels, slots.sum(|cells| &cells.opened) as f64);
+        self.lines_said.add(&labels, metrics.lines_said() as f64);
         self.reused.add(&labels, slots.sum(|cells| &cells.reused) as f64);
         self.first_byte.add_durations(&labels, &slots.durations(|cells| &cells.first_byte));
         for (place, class) in CLASSES.into_iter().enumerate() {
@@ -450,7 +467,7 @@ impl BackendFamilies {
         }
     }
 
-    pub(super) fn into_families(self) -> [Family; 9] {
+    pub(super) fn into_families(self) -> [Family; 10] {
         [
             self.requests,
             self.responses,
@@ -461,6 +478,7 @@ impl BackendFamilies {
             self.probes,
             self.handshakes,
             self.relayed,
+            self.lines_said,
         ]
     }
 }
