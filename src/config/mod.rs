@@ -2,7 +2,7 @@
 //!
 //! - `model` what a configuration means; `default`, `words` its defaults and its words
 //! - `reader` tables and fields with their places; `value`, `name`, `network` what stands in them
-//! - `top`, `listener`, `tls`, `route`, `pool`, `hash`, `sticky`, `health` a table each; `whole`
+//! - `top`, `listener`, `tls`, `route`, `files`, `pool`, `hash`, `sticky`, `health` a table each; `whole`
 //!   how they fit together
 //! - `action`, `bounds`, `conditions`, `error_pages`, `header_rules`, `mirror`, `redirect`, `rewrite` parts of
 //!   a route;
@@ -22,6 +22,7 @@ mod diff;
 mod error_pages;
 mod excerpt;
 pub mod file;
+mod files;
 mod grammar;
 mod hash;
 mod header_rules;
@@ -162,6 +163,9 @@ static SHAPES: &[&Shape] = &[
     &bounds::TIMEOUTS,
     &header_rules::REQUEST_HEADERS,
     &header_rules::RESPONSE_HEADERS,
+    &files::FILES,
+    &files::TRY,
+    &files::READS,
     &pool::POOL,
     &pool::BACKEND,
     &hash::HASH,

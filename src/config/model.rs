@@ -5,6 +5,7 @@
 
 mod balance;
 mod bounds;
+mod files;
 mod resolver;
 mod tcp;
 mod tls;
@@ -13,6 +14,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use balance::*;
 pub use bounds::*;
+pub use files::*;
 pub use resolver::*;
 pub use tcp::*;
 pub use tls::*;
@@ -34,6 +36,8 @@ pub struct Config {
     /// In the order of the file, which has no meaning but for messages.
     pub routes: Vec<Route>,
     pub pools: Vec<Pool>,
+    /// Sorted by name.
+    pub files: Vec<Files>,
     pub resolver: Resolver,
     pub access_log: Option<AccessLog>,
     pub metrics: Option<Metrics>,
@@ -188,17 +192,19 @@ pub enum Action {
     Pool(Arc<str>),
     /// Each request goes to one of them, at random by weight; at least one has a weight above 0.
     Split(Vec<Share>),
+    /// The name of files that exist.
+    Files(Arc<str>),
     Redirect(Redirect),
     Respond(Respond),
 }
 
 impl Action {
-    /// The pools that requests are forwarded to.
+    /// The pools that requests are forwarded to; the one behind files is theirs.
     pub fn pools(&self) -> Vec<&Arc<str>> {
         match self {
             Action::Pool(pool) => vec![pool],
             Action::Split(shares) => shares.iter().map(|share| &share.pool).collect(),
-            Action::Redirect(_) | Action::Respond(_) => Vec::new(),
+            Action::Files(_) | Action::Redirect(_) | Action::Respond(_) => Vec::new(),
         }
     }
 }

@@ -38,6 +38,7 @@ pub(super) static ROUTE: Shape = Shape {
         "mirror",
         "pool",
         "split",
+        "files",
         "redirect",
         "respond",
     ],
@@ -50,6 +51,7 @@ pub(super) struct WrittenRoute {
     pub listener: Option<(Arc<str>, Place)>,
     /// Those that it leads to.
     pub pools: Vec<(Arc<str>, Place)>,
+    pub files: Option<(Arc<str>, Place)>,
     pub host: Option<HostMatch>,
     pub path: Option<PathMatch>,
     pub conditions: Option<Conditions>,
@@ -100,13 +102,14 @@ fn default_name(listener: Option<&str>, host: &HostMatch, path: &PathMatch) -> S
 
 pub(super) fn read(field: &Field<'_>) -> Option<WrittenRoute> {
     let table = field.table(&ROUTE)?;
-    let WrittenAction { action, mut pools } = action::read(&table);
+    let WrittenAction { action, mut pools, files } = action::read(&table);
     let mirror = mirror::read(&table, &mut pools);
     let mut written = WrittenRoute {
         place: table.place(),
         name: table.field("name").and_then(|field| named(&field)),
         listener: table.field("listener").and_then(|field| reference(&field)),
         pools,
+        files,
         host: host(&table),
         path: path(&table),
         conditions: conditions::read(&table),

@@ -17,6 +17,7 @@ pub(super) static TOP: Shape = Shape {
         "listener",
         "route",
         "pool",
+        "files",
         "resolver",
         "access_log",
         "metrics",

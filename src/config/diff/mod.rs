@@ -1,5 +1,6 @@
 //! What a reload changes, in words for the log.
 
+mod files;
 mod listener;
 mod pool;
 mod resolver;
@@ -39,6 +40,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         listeners,
         routes,
         pools,
+        files: old_files,
         resolver: old_resolver,
         access_log,
         metrics,
@@ -65,6 +67,10 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     for (old, new) in changes.by_name("pool", pools, &new.pools, |it| &it.name) {
         changes.about(format!("pool {}: ", old.name));
         pool::compare(&mut changes, old, new);
+    }
+    for (old, new) in changes.by_name("files", old_files, &new.files, |it| &it.name) {
+        changes.about(format!("files {}: ", old.name));
+        files::compare(&mut changes, old, new);
     }
     changes.about("resolver: ".to_owned());
     resolver::compare(&mut changes, old_resolver, &new.resolver);

@@ -52,6 +52,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Route, new: &Route) {
     changes.value("error_pages", error_pages(old_pages), error_pages(&new.error_pages));
     match (old_action, &new.action) {
         (Action::Pool(old), Action::Pool(new)) => changes.value("pool", old, new),
+        (Action::Files(old), Action::Files(new)) => changes.value("files", old, new),
         (Action::Respond(old), Action::Respond(new)) => respond(changes, old, new),
         (old, new) => changes.value("action", action(old), action(new)),
     }
@@ -108,6 +109,7 @@ fn action(action: &Action) -> String {
             let share = |share: &Share| format!("{} {}", share.pool, share.weight);
             format!("split {}", shares.iter().map(share).collect::<Vec<_>>().join(", "))
         }
+        Action::Files(files) => format!("files {files}"),
         Action::Redirect(Redirect { to, status }) => format!("redirect {status} {to}"),
         Action::Respond(Respond { status, .. }) => format!("respond {status}"),
     }
