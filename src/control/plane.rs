@@ -15,6 +15,7 @@ use crate::{
     control::{
         admin::AdminSocket,
         certificates::Certificates,
+        directories::Directories,
         event::{Line, Moment, Refused},
         names,
         prepare::{self, Held, Opened, Ready},
@@ -80,6 +81,7 @@ pub async fn first(
         sticky_keys: HashMap::new(),
         access_log: None,
         error_pages: Pages::default(),
+        directories: Directories::new(),
         metrics: Metrics::new(workers),
         certificates: Certificates::default(),
         tickets: tickets.clone(),

@@ -136,6 +136,7 @@ pub enum ActionStatus {
     Pool(String),
     /// The weight of each pool.
     Split(BTreeMap<String, u32>),
+    Files(String),
     Redirect {
         status: u16,
         to: String,

@@ -643,6 +643,7 @@ fn prepared(
         rooms: rooms::prepare(&config, held.map_or(&no_rooms, |held| &held.rooms)),
         sticky_keys: HashMap::new(),
         access_log: None,
+        directories: HashMap::new(),
         error_pages: Pages::default(),
         metrics: metrics.clone(),
     };

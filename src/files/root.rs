@@ -273,7 +273,8 @@ mod tests {
         let policies = [Symlinks::Inside, Symlinks::Never, Symlinks::Follow];
         for (column, policy) in policies.into_iter().enumerate() {
             let root = Root::open(&path, policy).unwrap();
-            let by_hand = Root { resolves: Resolves::Ourselves, ..Root::open(&path, policy).unwrap() };
+            let by_hand =
+                Root { resolves: Resolves::Ourselves, ..Root::open(&path, policy).unwrap() };
             for (name, expected) in ALWAYS {
                 assert_eq!(seen(&root, name), expected, "{policy:?} {name}");
                 assert_eq!(seen(&by_hand, name), expected, "{policy:?} {name}");

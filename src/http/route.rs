@@ -46,6 +46,11 @@ pub enum Target {
     /// An index into `Serving::pools`.
     Pool(usize),
     Split(Split),
+    /// An index into `Serving::directories`, and into `Serving::pools` for what is not there.
+    Files {
+        index: usize,
+        otherwise: Option<usize>,
+    },
     Redirect(Redirect),
     Respond(Respond),
 }
