@@ -1,7 +1,9 @@
 //! A directory served as a web site: what decides, without a socket and without a file.
 //!
+//! - `conditions`: whether a request's preconditions hold, and whether its ranges count.
 //! - `names`: which name below the root a path asks for, and what is refused.
 //! - `looks`: where that name is looked for, in order, and what follows from what is there.
 
+pub mod conditions;
 pub mod looks;
 pub mod names;
