@@ -3,7 +3,11 @@
 //! - `conditions`: whether a request's preconditions hold, and whether its ranges count.
 //! - `names`: which name below the root a path asks for, and what is refused.
 //! - `looks`: where that name is looked for, in order, and what follows from what is there.
+//! - `ranges`: which bytes a request asks for.
+//! - `multipart`: what stands between the bytes of several ranges.
 
 pub mod conditions;
 pub mod looks;
+pub mod multipart;
 pub mod names;
+pub mod ranges;
