@@ -106,6 +106,13 @@ impl Fields {
         self.lines.iter().filter(move |line| line.known == known).map(|line| self.value(line))
     }
 
+    /// The value of the one line of that name; none where there are several.
+    pub fn only(&self, known: Name) -> Option<&[u8]> {
+        let mut values = self.all(known);
+        let value = values.next()?;
+        values.next().is_none().then_some(value)
+    }
+
     /// Appends every line that is kept, in runs.
     pub fn copy_kept(&self, out: &mut Vec<u8>, keep: impl Fn(&Line) -> bool) {
         let mut run: Option<Span> = None;
