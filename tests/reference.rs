@@ -102,6 +102,9 @@ fn the_reference_holds_every_key_that_is_known() {
 const FREE_TABLES: [&str; 7] =
     ["headers", "query", "cookies", "set", "add", "split", "error_pages"];
 
+/// Tables that people name.
+const NAMED_TABLES: [&str; 3] = ["listener", "pool", "files"];
+
 /// Gathers the keys of each table under the name that `known_keys` gives it.
 fn collect<'a>(
     path: &mut Vec<&'a str>,
@@ -110,13 +113,13 @@ fn collect<'a>(
 ) {
     let known_as = match path.as_slice() {
         [] => Some(String::new()),
-        ["listener" | "pool"] => None,
+        [top] if NAMED_TABLES.contains(top) => None,
         ["route"] => Some("[[route]]".to_owned()),
         [top] => Some(format!("[{top}]")),
-        [top @ ("listener" | "pool"), _] => Some(format!("[{top}.NAME]")),
+        [top, _] if NAMED_TABLES.contains(top) => Some(format!("[{top}.NAME]")),
         // Their keys are names of the application's own.
         ["route", .., key] if FREE_TABLES.contains(key) => None,
-        ["listener", _, "error_pages" | "sni"] => None,
+        ["listener", _, "error_pages" | "sni"] | ["files", _, "types"] => None,
         [.., key] if path[0] == "route" => Some(format!("`{key}` of [[route]]")),
         [top, .., key] => Some(format!("`{key}` of [{top}.NAME]")),
     };

@@ -26,6 +26,7 @@ pub(super) static FILES: Shape = Shape {
         "memory",
         "open_files",
         "reads",
+        "max_ranges",
     ],
 };
 
@@ -75,6 +76,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<WrittenFiles> {
         memory: table.size("memory", 0..=MOST_MEMORY, 64 << 20),
         open_files: table.integer("open_files", 0..=65_536, 256),
         reads: reads(&table),
+        max_ranges: table.integer("max_ranges", 0..=1_000, 16),
     });
     Some(WrittenFiles { pool, meant })
 }

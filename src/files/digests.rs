@@ -119,7 +119,9 @@ impl Known {
         }
         while self.order.len() > MOST_KNOWN {
             let oldest = self.order.pop_front();
-            oldest.inspect(|oldest| drop(self.by_stamp.remove(oldest)));
+            if let Some(oldest) = oldest {
+                self.by_stamp.remove(&oldest);
+            }
         }
     }
 }
@@ -181,9 +183,9 @@ mod tests {
         let mut room = vec![0; STEP];
         assert_eq!(read(&file, &stamp, &mut room).unwrap(), Some(of(&content)));
         // It grows, shrinks, or is changed in place.
-        let other = Stamp { length: stamp.length + 1, ..stamp };
+        let other = stamp.of_length(stamp.length + 1);
         assert_eq!(read(&file, &other, &mut room).unwrap(), None);
-        let other = Stamp { length: stamp.length - 1, ..stamp };
+        let other = stamp.of_length(stamp.length - 1);
         assert_eq!(read(&file, &other, &mut room).unwrap(), None);
         file.set_modified(SystemTime::now()).unwrap();
         assert_eq!(read(&file, &stamp, &mut room).unwrap(), None);
@@ -194,7 +196,7 @@ mod tests {
         let digests = Digests::start().unwrap();
         let file = tempfile::tempfile().unwrap();
         let stamp = Stamp::of(&fstat(&file).unwrap());
-        let of_length = |length: usize| Stamp { length: length as u64, ..stamp };
+        let of_length = |length: usize| stamp.of_length(length as u64);
         for length in 0..=MOST_KNOWN {
             digests.learn(of_length(length), [1; 16]);
             digests.learn(of_length(length), [2; 16]);

@@ -1,12 +1,16 @@
 //! A file as it is served: its content, or the file itself where that is long, and what is said of it.
 
-use std::{fs::File, io::Write, sync::Arc};
+use std::{fs::File, io::Write, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 
 use crate::{
     config,
-    files::{digests::Digest, stamp::Stamp},
+    files::{
+        conditions::{EntityTag, Strength, Validators, last_modified},
+        digests::Digest,
+        stamp::Stamp,
+    },
     observe::dates::http_date,
 };
 
@@ -18,11 +22,15 @@ pub const SMALL: u64 = 64 * 1024;
 pub struct Document {
     pub stamp: Stamp,
     pub content: Content,
-    /// As ETag says it (RFC 9110, section 8.8.3).
-    pub tag: Box<str>,
+    strength: Strength,
+    opaque: Box<[u8]>,
+    /// The value of Content-Type.
+    pub content_type: Box<str>,
+    /// What Last-Modified says.
+    modified: SystemTime,
     /// Header lines that a 304 has, too (section 15.4.5), each with its CRLF.
-    pub validators: Box<[u8]>,
-    /// Those that come with the content alone.
+    pub validator_lines: Box<[u8]>,
+    /// Those that come with the content alone, besides its type.
     pub described: Box<[u8]>,
 }
 
@@ -48,35 +56,40 @@ impl Document {
         identity: Identity,
         config: &config::Files,
     ) -> Document {
-        let tag = tag(identity, &stamp);
-        let mut validators = Vec::new();
-        line(&mut validators, "ETag", tag.as_bytes());
-        line(&mut validators, "Last-Modified", http_date(stamp.modified()).as_bytes());
+        let (strength, opaque) = tag(identity, &stamp);
+        let content_type = media_type(name, config);
         let mut described = Vec::new();
-        line(&mut described, "Content-Type", media_type(name, config).as_bytes());
         line(&mut described, "Accept-Ranges", b"bytes");
         line(&mut described, "X-Content-Type-Options", b"nosniff");
+        let modified = last_modified(stamp.modified(), SystemTime::now());
         Document {
             stamp,
             content,
-            tag: tag.into(),
-            validators: validators.into(),
+            validator_lines: validator_lines(EntityTag { strength, opaque: &opaque }, modified),
+            strength,
+            opaque,
+            modified,
+            content_type: content_type.into(),
             described: described.into(),
         }
     }
 
     /// The same, once its content is known.
     pub fn identified(&self, digest: Digest) -> Document {
-        let tag = tag(Identity::Content(digest), &self.stamp);
-        let rest = line_end(&self.validators);
-        let mut validators = Vec::new();
-        line(&mut validators, "ETag", tag.as_bytes());
-        validators.extend_from_slice(rest);
-        Document { tag: tag.into(), validators: validators.into(), ..self.clone() }
+        let (strength, opaque) = tag(Identity::Content(digest), &self.stamp);
+        let tag = EntityTag { strength, opaque: &opaque };
+        let validator_lines = validator_lines(tag, self.modified);
+        Document { strength, opaque, validator_lines, ..self.clone() }
     }
 
     pub fn has_strong_tag(&self) -> bool {
-        !self.tag.starts_with("W/")
+        self.strength == Strength::Strong
+    }
+
+    /// What requests are held against.
+    pub fn validators(&self) -> Validators<'_> {
+        let tag = EntityTag { strength: self.strength, opaque: &self.opaque };
+        Validators { tag: Some(tag), modified: Some(self.modified) }
     }
 
     /// What it takes of the memory that is there for documents.
@@ -85,36 +98,42 @@ impl Document {
             Content::Memory(bytes) => bytes.len(),
             Content::Open(_) => 0,
         };
-        content + self.tag.len() + self.validators.len() + self.described.len()
+        content
+            + self.opaque.len()
+            + self.content_type.len()
+            + self.validator_lines.len()
+            + self.described.len()
     }
 }
 
-fn tag(identity: Identity, stamp: &Stamp) -> String {
+fn tag(identity: Identity, stamp: &Stamp) -> (Strength, Box<[u8]>) {
+    let mut opaque = Vec::new();
     match identity {
         Identity::Content(digest) => {
-            let mut tag = Vec::with_capacity(2 * digest.len() + 2);
-            tag.push(b'"');
-            for byte in digest {
-                write!(tag, "{byte:02x}").expect("a Vec takes every byte");
-            }
-            tag.push(b'"');
-            String::from_utf8(tag).unwrap_or_default()
+            let digits = u128::from_be_bytes(digest);
+            write!(opaque, "{digits:032x}").expect("a Vec takes every byte");
+            (Strength::Strong, opaque.into())
         }
         Identity::Unknown => {
             let (seconds, nanoseconds, length) = stamp.weak_parts();
-            format!("W/\"{seconds:x}.{nanoseconds:x}-{length:x}\"")
+            write!(opaque, "{seconds:x}.{nanoseconds:x}-{length:x}")
+                .expect("a Vec takes every byte");
+            (Strength::Weak, opaque.into())
         }
     }
+}
+
+fn validator_lines(tag: EntityTag<'_>, modified: SystemTime) -> Box<[u8]> {
+    let mut lines = b"ETag: ".to_vec();
+    tag.write(&mut lines);
+    lines.extend_from_slice(b"\r\n");
+    line(&mut lines, "Last-Modified", http_date(modified).as_bytes());
+    lines.into()
 }
 
 fn media_type(name: &[u8], config: &config::Files) -> String {
     let _ = (name, config);
     "application/octet-stream".to_owned()
-}
-
-/// What follows the first line.
-fn line_end(lines: &[u8]) -> &[u8] {
-    memchr::memmem::find(lines, b"\r\n").map_or(&[], |end| &lines[end + 2..])
 }
 
 fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {

@@ -96,7 +96,7 @@ impl LocalDirectory {
             self.directory.metrics.hit(self.slot);
             return Ok(Finding::Found(known.clone()));
         }
-        let _looking = known.as_deref().map(Looking::new);
+        let _looking = known.clone().map(Looking::new);
         let looked = self.look(asked, known.as_ref().map(|known| &known.found)).await;
         let found = match looked {
             Ok(Outcome::Found(found)) => found,
@@ -201,16 +201,16 @@ impl Entry {
 }
 
 /// Somebody looks whether an entry is still what it was.
-struct Looking<'a>(&'a Entry);
+struct Looking(Rc<Entry>);
 
-impl Looking<'_> {
-    fn new(entry: &Entry) -> Looking<'_> {
+impl Looking {
+    fn new(entry: Rc<Entry>) -> Looking {
         entry.is_looked_at.set(true);
         Looking(entry)
     }
 }
 
-impl Drop for Looking<'_> {
+impl Drop for Looking {
     fn drop(&mut self) {
         self.0.is_looked_at.set(false);
     }

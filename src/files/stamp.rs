@@ -33,6 +33,12 @@ impl Stamp {
         }
     }
 
+    /// The same but for its length.
+    #[cfg(test)]
+    pub fn of_length(self, length: u64) -> Stamp {
+        Stamp { length, ..self }
+    }
+
     /// What comes before 1970 is told as its first moment.
     pub fn modified(&self) -> SystemTime {
         moment(self.modified)

@@ -1,7 +1,7 @@
 //! HTTP: the story of a request, and what decides in it.
 //!
 //! Read `connection` (a request after the other), then `proxy` (the story of one), `forward` (its
-//! tries) or `reply` (what we say by ourselves), and `attempt` (one try at one backend), which
+//! tries), `files` (a directory's), or `reply` (what we say by ourselves), and `attempt` (one try at one backend), which
 //! `place`, `reach` and `hedge` are parts of: a place at a backend, a connection to it, a second one
 //! where it is late. What decides is pure: `refusal` (the table of what is not let in), `target`,
 //! `route`, `conditions`, `rewrite`, `split`, `variables`, `key`, `header_rules`, `headers`,
@@ -22,6 +22,7 @@ pub mod door;
 pub mod downstream;
 pub mod error_pages;
 pub mod exchange;
+pub mod files;
 pub mod forward;
 pub mod grpc;
 pub mod h1;

@@ -17,7 +17,7 @@ use crate::{
     snapshot::{Door, Phase, Snapshot},
     worker::{
         accept::Post,
-        behind::{Shares, Serving},
+        behind::{Serving, Shares},
         connections::Connections,
     },
 };

@@ -9,6 +9,7 @@ mod breaker;
 mod breaks;
 mod client_certificates;
 mod demo;
+mod files;
 mod forwarding;
 mod harness;
 mod health;

@@ -25,6 +25,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Files, new: &Files) {
         memory,
         open_files,
         reads: Reads { max, queue, timeout },
+        max_ranges,
     } = old;
     changes.value("root", root.display(), new.root.display());
     changes.value("index", listed(index), listed(&new.index));
@@ -40,6 +41,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Files, new: &Files) {
     changes.value("reads max", max, new.reads.max);
     changes.value("reads queue", queue, new.reads.queue);
     changes.duration("reads timeout", *timeout, new.reads.timeout);
+    changes.value("max_ranges", max_ranges, new.max_ranges);
 }
 
 fn listed(names: &[String]) -> String {

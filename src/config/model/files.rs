@@ -31,6 +31,8 @@ pub struct Files {
     /// Larger files that are kept open, over all workers.
     pub open_files: usize,
     pub reads: Reads,
+    /// More ranges than these are answered with the whole file.
+    pub max_ranges: usize,
 }
 
 /// What a path is looked up as.

@@ -2,7 +2,7 @@
 //!
 //! Pure: `scan` (where a head ends), `parse` (a head's grammar), `rules` (what a head means for the
 //! connection and the body), `chunked` and `body` (a body's framing). With a socket: `pump` (one
-//! direction of a body), `client` (the connection from a client), `upstream` (the connection to a
+//! direction of a body), `client` and `steady` (the connection from a client, and what is written to it piece by piece), `upstream` (the connection to a
 //! backend).
 
 pub mod body;
@@ -12,4 +12,5 @@ pub mod parse;
 pub mod pump;
 pub mod rules;
 pub mod scan;
+pub mod steady;
 pub mod upstream;
