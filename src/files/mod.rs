@@ -5,9 +5,11 @@
 //! - `looks`: where that name is looked for, in order, and what follows from what is there.
 //! - `ranges`: which bytes a request asks for.
 //! - `multipart`: what stands between the bytes of several ranges.
+//! - `mime`: what a file's name says of its content.
 
 pub mod conditions;
 pub mod looks;
+pub mod mime;
 pub mod multipart;
 pub mod names;
 pub mod ranges;
