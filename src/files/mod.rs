@@ -6,8 +6,11 @@
 //! - `ranges`: which bytes a request asks for.
 //! - `multipart`: what stands between the bytes of several ranges.
 //! - `mime`: what a file's name says of its content.
+//! - `cache_control`: how long it may be kept; `fingerprint`: names that say what is in the file.
 
+pub mod cache_control;
 pub mod conditions;
+pub mod fingerprint;
 pub mod looks;
 pub mod mime;
 pub mod multipart;
