@@ -7,10 +7,13 @@
 //! - `multipart`: what stands between the bytes of several ranges.
 //! - `mime`: what a file's name says of its content.
 //! - `cache_control`: how long it may be kept; `fingerprint`: names that say what is in the file.
+//! - `listing`: what a directory without an index page shows; `accept`: in which of its forms.
 
+pub mod accept;
 pub mod cache_control;
 pub mod conditions;
 pub mod fingerprint;
+pub mod listing;
 pub mod looks;
 pub mod mime;
 pub mod multipart;
