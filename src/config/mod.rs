@@ -1,7 +1,8 @@
 //! The file people write: from text to meaning, and every error of it told at once.
 //!
 //! - `model` what a configuration means; `default`, `words` its defaults and its words
-//! - `reader` tables and fields with their places; `value`, `name`, `network` what stands in them
+//! - `reader` tables and fields with their places; `value`, `name`, `network`, `pattern` what stands in
+//!   them
 //! - `top`, `listener`, `tls`, `route`, `files`, `pool`, `hash`, `sticky`, `health` a table each; `whole`
 //!   how they fit together
 //! - `action`, `bounds`, `conditions`, `error_pages`, `header_rules`, `mirror`, `redirect`, `rewrite` parts of
@@ -34,6 +35,7 @@ mod model;
 mod name;
 pub mod network;
 mod notes;
+pub mod pattern;
 mod pool;
 mod pool_tls;
 mod reader;

@@ -6,6 +6,7 @@
 //! - `authority`: the host that a request is for.
 //! - `cookies`, `query`: what a request carries under names of the application's own.
 //! - `path`: the path as routing reads it, and what it refuses.
+//! - `weight`: how much a client wants something.
 //! - `percent`: what is written as `%` and two digits in either.
 
 pub mod authority;
@@ -17,3 +18,4 @@ pub mod method;
 pub mod path;
 pub mod percent;
 pub mod query;
+pub mod weight;
