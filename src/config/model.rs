@@ -5,6 +5,7 @@
 
 mod balance;
 mod bounds;
+mod compress;
 mod resolver;
 mod tcp;
 mod tls;
@@ -13,6 +14,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use balance::*;
 pub use bounds::*;
+pub use compress::*;
 pub use resolver::*;
 pub use tcp::*;
 pub use tls::*;

@@ -1,8 +1,8 @@
 //! The words of the closed choices: the same in the file, the logs and the metrics.
 
 use super::model::{
-    Balance, Family, LogFormat, OnSkew, ProbeMethod, Protocol, ProxyProtocol, Start, TlsVersion,
-    WhenAllDown,
+    Balance, Encoding, Family, LogFormat, OnSkew, ProbeMethod, Protocol, ProxyProtocol, Start,
+    TlsVersion, WhenAllDown,
 };
 
 /// A closed choice whose values are written as words.
@@ -69,6 +69,12 @@ impl Words for OnSkew {
 impl Words for Family {
     const WORDS: &'static [(&'static str, Family)] =
         &[("both", Family::Both), ("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
+}
+
+/// Those that fields of HTTP say (RFC 9110, section 16.6.1).
+impl Words for Encoding {
+    const WORDS: &'static [(&'static str, Encoding)] =
+        &[("br", Encoding::Brotli), ("zstd", Encoding::Zstd), ("gzip", Encoding::Gzip)];
 }
 
 impl Words for LogFormat {
