@@ -1,8 +1,8 @@
 //! The words of the closed choices: the same in the file, the logs and the metrics.
 
 use super::model::{
-    Balance, Encoding, Family, LogFormat, OnSkew, ProbeMethod, Protocol, ProxyProtocol, Start,
-    TlsVersion, WhenAllDown,
+    Balance, Encoding, Family, Level, LogFormat, OnSkew, ProbeMethod, Protocol, ProxyProtocol,
+    Start, TlsVersion, WhenAllDown,
 };
 
 /// A closed choice whose values are written as words.
@@ -75,6 +75,11 @@ impl Words for Family {
 impl Words for Encoding {
     const WORDS: &'static [(&'static str, Encoding)] =
         &[("br", Encoding::Brotli), ("zstd", Encoding::Zstd), ("gzip", Encoding::Gzip)];
+}
+
+impl Words for Level {
+    const WORDS: &'static [(&'static str, Level)] =
+        &[("fast", Level::Fast), ("default", Level::Default), ("best", Level::Best)];
 }
 
 impl Words for LogFormat {
