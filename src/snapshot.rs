@@ -8,6 +8,8 @@ use crate::{
     config::{self, Action, Config, network::Network},
     http::{
         self,
+        compression::Compression,
+        compressors::Compressors,
         error_pages::{ErrorPages, Pages},
         header_rules::HeaderRules,
         mirror::Mirror,
@@ -112,6 +114,8 @@ pub struct Parts {
     pub sticky_keys: HashMap<Arc<str>, Arc<Keys>>,
     pub access_log: Option<Arc<AccessLog>>,
     pub error_pages: Pages,
+    /// Those of the process.
+    pub compressors: Arc<Compressors>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -256,8 +260,14 @@ fn rules(config: &Config, route: &config::Route, parts: &Parts) -> Rules {
         share: it.share,
         max_in_flight: it.max_in_flight,
     };
+    let compression = |compress: config::Compress| Compression {
+        compress,
+        max: config.max_compressions,
+        compressors: parts.compressors.clone(),
+    };
     Rules {
         mirror: route.mirror.as_ref().map(mirror),
+        compression: route.compress.clone().map(compression),
         rewrite: route.replace_prefix.as_ref().map(|to| Rewrite::new(&route.path, to)),
         request_headers: HeaderRules::new(&route.request_headers),
         response_headers: HeaderRules::new(&route.response_headers),

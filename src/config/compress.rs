@@ -135,7 +135,7 @@ fn media_type(text: &str) -> Result<MediaType, String> {
         };
         let named = is_token(main) && !main.contains('*');
         let fits = |part: &str| part.is_empty() || is_token(part) && !part.contains('*');
-        let valid = named && fits(start) && end.is_none_or(fits) && sub != "";
+        let valid = named && fits(start) && end.is_none_or(fits) && !sub.is_empty();
         valid.then(|| MediaType { start: format!("{main}/{start}"), end: end.map(str::to_owned) })
     });
     read.ok_or_else(|| expected().to_owned())

@@ -15,7 +15,7 @@ use crate::{
         rooms, secrets,
         traces::Traces,
     },
-    http::error_pages::Pages,
+    http::{compressors::Compressors, error_pages::Pages},
     net::{
         listen::Sockets,
         tls::{ClientTls, ServerTls, Tickets},
@@ -40,6 +40,7 @@ pub struct Held {
     pub sticky_keys: HashMap<Arc<str>, Arc<Keys>>,
     pub access_log: Option<Arc<AccessLog>>,
     pub error_pages: Pages,
+    pub compressors: Arc<Compressors>,
     pub metrics: Arc<Metrics>,
     pub certificates: Certificates,
     pub tickets: Tickets,
@@ -109,7 +110,17 @@ pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
     warnings.extend(certificates.warnings(SystemTime::now()));
     warnings.extend(secrets.warnings.into_iter().map(Line::Warn));
     let sticky_keys = secrets.sticky_keys;
-    let parts = Parts { sockets, spoken, rooms, sticky_keys, access_log, error_pages, metrics };
+    let compressors = held.compressors.clone();
+    let parts = Parts {
+        sockets,
+        spoken,
+        rooms,
+        sticky_keys,
+        access_log,
+        error_pages,
+        compressors,
+        metrics,
+    };
     let prepared = Prepared { config, parts, diff, answers: Vec::new() };
     Ok(Ready { prepared, certificates, page, admin, warnings })
 }

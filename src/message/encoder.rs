@@ -158,7 +158,7 @@ mod tests {
 
     /// Half of it random, half of it alike.
     fn body(random: &mut fastrand::Rng, length: usize) -> Vec<u8> {
-        let mut byte = |at: usize| if at / 100 % 2 == 0 { b'a' } else { random.u8(..) };
+        let mut byte = |at: usize| if (at / 100).is_multiple_of(2) { b'a' } else { random.u8(..) };
         (0..length).map(&mut byte).collect()
     }
 
