@@ -9,6 +9,8 @@ use crate::{
     files::directory::Directory,
     http::{
         self,
+        compression::Compression,
+        compressors::Compressors,
         error_pages::{ErrorPages, Pages},
         header_rules::HeaderRules,
         mirror::Mirror,
@@ -117,6 +119,8 @@ pub struct Parts {
     pub error_pages: Pages,
     /// By the name of the files.
     pub directories: HashMap<Arc<str>, Arc<Directory>>,
+    /// Those of the process.
+    pub compressors: Arc<Compressors>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -265,8 +269,14 @@ fn rules(config: &Config, route: &config::Route, parts: &Parts) -> Rules {
         share: it.share,
         max_in_flight: it.max_in_flight,
     };
+    let compression = |compress: config::Compress| Compression {
+        compress,
+        max: config.max_compressions,
+        compressors: parts.compressors.clone(),
+    };
     Rules {
         mirror: route.mirror.as_ref().map(mirror),
+        compression: route.compress.clone().map(compression),
         rewrite: route.replace_prefix.as_ref().map(|to| Rewrite::new(&route.path, to)),
         request_headers: HeaderRules::new(&route.request_headers),
         response_headers: HeaderRules::new(&route.response_headers),

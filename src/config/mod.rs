@@ -5,7 +5,7 @@
 //!   them
 //! - `top`, `listener`, `tls`, `route`, `files`, `pool`, `hash`, `sticky`, `health` a table each; `whole`
 //!   how they fit together
-//! - `action`, `bounds`, `conditions`, `error_pages`, `header_rules`, `mirror`, `redirect`, `rewrite` parts of
+//! - `action`, `bounds`, `compress`, `conditions`, `error_pages`, `header_rules`, `mirror`, `redirect`, `rewrite` parts of
 //!   a route;
 //!   `template` a text with variables
 //! - `pool_tls` a pool's TLS, as `tls` is a listener's; `tcp` a listener that relays bytes
@@ -16,6 +16,7 @@
 mod action;
 mod bounds;
 mod breaker;
+mod compress;
 mod conditions;
 mod default;
 mod diagnostic;
@@ -161,6 +162,7 @@ static SHAPES: &[&Shape] = &[
     &redirect::REDIRECT,
     &action::RESPOND,
     &mirror::MIRROR,
+    &compress::COMPRESS,
     &bounds::LIMITS,
     &bounds::TIMEOUTS,
     &header_rules::REQUEST_HEADERS,

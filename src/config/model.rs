@@ -5,6 +5,7 @@
 
 mod balance;
 mod bounds;
+mod compress;
 mod files;
 mod resolver;
 mod tcp;
@@ -14,6 +15,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use balance::*;
 pub use bounds::*;
+pub use compress::*;
 pub use files::*;
 pub use resolver::*;
 pub use tcp::*;
@@ -31,6 +33,8 @@ pub struct Config {
     pub workers: usize,
     /// How long TERM waits for running requests before it closes them.
     pub drain_timeout: Duration,
+    /// Answers that are compressed at once, in the whole process; more are passed on as they are.
+    pub max_compressions: usize,
     /// Sorted by name, as are `pools`.
     pub listeners: Vec<Listener>,
     /// In the order of the file, which has no meaning but for messages.
@@ -146,6 +150,8 @@ pub struct Route {
     /// For our own errors, before those of the listener.
     pub error_pages: Vec<ErrorPage>,
     pub mirror: Option<Mirror>,
+    /// `None`: answers keep the coding that they come in.
+    pub compress: Option<Compress>,
     pub action: Action,
 }
 

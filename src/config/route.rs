@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::{
     action::{self, WrittenAction},
-    bounds,
+    bounds, compress,
     conditions::{self, Conditions},
     diagnostic::{Diagnostic, Place},
     error_pages,
     header_rules::{self, HeaderRules},
     mirror::{self, Mirror},
-    model::{Action, HostMatch, PathMatch, Route},
+    model::{Action, Compress, HostMatch, PathMatch, Route},
     name,
     reader::{Field, Shape, Table},
     rewrite,
@@ -36,6 +36,7 @@ pub(super) static ROUTE: Shape = Shape {
         "timeouts",
         "error_pages",
         "mirror",
+        "compress",
         "pool",
         "split",
         "files",
@@ -130,6 +131,7 @@ fn meant(
     let response_headers = header_rules::of_responses(table);
     let bounds = bounds::read(table);
     let error_pages = error_pages::read(table);
+    let compress = compressed(table, &response_headers);
     Some(Route {
         name: written.label()?,
         listener: written.listener.as_ref().map(|(name, _)| name.clone()),
@@ -142,6 +144,7 @@ fn meant(
         bounds,
         error_pages,
         mirror,
+        compress,
         action: action?,
     })
 }
@@ -157,6 +160,18 @@ fn request_headers(table: &Table<'_>) -> HeaderRules {
         field.tell(Diagnostic::at(field.key_place, message).help(help));
     }
     rules
+}
+
+/// Whoever says by a rule how answers are encoded must encode them.
+fn compressed(table: &Table<'_>, rules: &HeaderRules) -> Option<Compress> {
+    let compress = compress::read(table)?;
+    let field = table.field("response_headers").filter(|_| rules.writes("content-encoding"));
+    if let Some(field) = field {
+        let message = "`response_headers` that write Content-Encoding beside `compress`";
+        let help = "remove either: `compress` writes it where it encodes an answer";
+        field.tell(Diagnostic::at(field.key_place, message).help(help));
+    }
+    Some(compress)
 }
 
 fn named(field: &Field<'_>) -> Option<(Arc<str>, Place)> {

@@ -45,6 +45,7 @@ pub(super) fn read(top: &Table<'_>) -> Config {
     let mut config = Config {
         workers: top::workers(top),
         drain_timeout: top.duration("drain_timeout", A_WAIT, Duration::from_secs(30)),
+        max_compressions: top::max_compressions(top),
         listeners: listeners.into_iter().map(|written| written.listener).collect(),
         routes: routes.iter().filter_map(|written| written.meant.clone()).collect(),
         pools: pool_fields.iter().filter_map(pool::read).collect(),

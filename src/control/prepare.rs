@@ -16,7 +16,7 @@ use crate::{
         rooms, secrets,
         traces::Traces,
     },
-    http::error_pages::Pages,
+    http::{compressors::Compressors, error_pages::Pages},
     net::{
         listen::Sockets,
         tls::{ClientTls, ServerTls, Tickets},
@@ -42,6 +42,7 @@ pub struct Held {
     pub access_log: Option<Arc<AccessLog>>,
     pub error_pages: Pages,
     pub directories: Directories,
+    pub compressors: Arc<Compressors>,
     pub metrics: Arc<Metrics>,
     pub certificates: Certificates,
     pub tickets: Tickets,
@@ -116,6 +117,7 @@ pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
     warnings.extend(certificates.warnings(SystemTime::now()));
     warnings.extend(secrets.warnings.into_iter().map(Line::Warn));
     let sticky_keys = secrets.sticky_keys;
+    let compressors = held.compressors.clone();
     let parts = Parts {
         sockets,
         spoken,
@@ -124,6 +126,7 @@ pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
         access_log,
         error_pages,
         directories,
+        compressors,
         metrics,
     };
     let prepared = Prepared { config, parts, diff, answers: Vec::new() };

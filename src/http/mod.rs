@@ -13,6 +13,8 @@
 
 pub mod answers;
 pub mod attempt;
+pub mod compression;
+pub mod compressors;
 pub mod conditions;
 pub mod connection;
 pub mod content;

@@ -12,6 +12,7 @@ use std::{collections::HashMap, sync::Arc};
 use crate::{
     config::{Conditions, HostMatch, PathMatch, Redirect, Respond, RouteBounds},
     http::{
+        compression::Compression,
         conditions::{self, Asked, Verdict},
         error_pages::ErrorPages,
         header_rules::HeaderRules,
@@ -39,6 +40,7 @@ pub struct Rules {
     pub bounds: RouteBounds,
     pub error_pages: ErrorPages,
     pub mirror: Option<Mirror>,
+    pub compression: Option<Compression>,
 }
 
 /// What becomes of a request.

@@ -31,7 +31,7 @@ pub use files::{FilesError, FilesMetrics};
 pub use listener::{Handshake, ListenerMetrics, Refusal};
 pub use name::{LookupEnd, NameMetrics};
 pub use pool::{BackendHandshake, BackendMetrics, PickedBy, PoolMetrics};
-pub use route::{Mirrored, RouteMetrics, UNROUTED};
+pub use route::{Coding, Mirrored, RouteMetrics, UNROUTED};
 pub use tcp::{Ended, TcpMetrics};
 
 use crate::observe::{
@@ -204,7 +204,7 @@ impl Metrics {
         families.into_families()
     }
 
-    fn route_families(&self) -> [Family; 5] {
+    fn route_families(&self) -> [Family; 9] {
         let mut families = RouteFamilies::new();
         for (name, route) in self.routes.all() {
             families.add(&name, &route);
