@@ -6,8 +6,9 @@ use super::{
     action::media_type,
     diagnostic::{Diagnostic, Place},
     listener::A_WAIT,
-    model::{Files, Otherwise, Reads, Symlinks, Try},
+    model::{CacheControl, Encoding, Files, Listing, Otherwise, Reads, Symlinks, Try},
     name,
+    pattern::Pattern,
     reader::{Field, Shape, Table},
 };
 
@@ -23,6 +24,10 @@ pub(super) static FILES: Shape = Shape {
         "hidden",
         "charset",
         "types",
+        "cache_control",
+        "immutable",
+        "precompressed",
+        "listing",
         "memory",
         "open_files",
         "reads",
@@ -32,6 +37,9 @@ pub(super) static FILES: Shape = Shape {
 
 pub(super) static READS: Shape =
     Shape { name: "`reads` of [files.NAME]", keys: &["max", "queue", "timeout"] };
+
+pub(super) static CACHE_CONTROL: Shape =
+    Shape { name: "`cache_control` of [files.NAME]", keys: &["match", "value"] };
 
 pub(super) static TRY: Shape = Shape { name: "`try` of [files.NAME]", keys: &["pool"] };
 
@@ -73,6 +81,10 @@ pub(super) fn read(field: &Field<'_>) -> Option<WrittenFiles> {
         hidden: flag(&table, "hidden"),
         charset: charset(&table),
         types: types(&table),
+        cache_control: cache_control(&table),
+        immutable: table.field("immutable").and_then(|it| it.boolean()).unwrap_or(true),
+        precompressed: precompressed(&table),
+        listing: table.word("listing", Listing::Off),
         memory: table.size("memory", 0..=MOST_MEMORY, 64 << 20),
         open_files: table.integer("open_files", 0..=65_536, 256),
         reads: reads(&table),
@@ -187,6 +199,51 @@ fn types(table: &Table<'_>) -> Vec<(String, String)> {
     }
     types.sort_unstable();
     types
+}
+
+/// In the order of the file, which counts.
+fn cache_control(table: &Table<'_>) -> Vec<CacheControl> {
+    const EXPECTED: &str = r#"expected rules such as [{ match = "*.html", value = "no-cache" }], the first that fits counts"#;
+    let Some(field) = table.field("cache_control") else {
+        return Vec::new();
+    };
+    let items = field.judge(field.as_items().ok_or_else(|| EXPECTED.to_owned()));
+    let rule = |item: &Field<'_>| {
+        let table = item.table(&CACHE_CONTROL)?;
+        let pattern = table.required("match", EXPECTED);
+        let value = table.required("value", EXPECTED);
+        let (pattern, value) = (pattern?, value?);
+        let parsed = pattern.judge(pattern.text()?.parse::<Pattern>());
+        let value = value.judge(field_value(value.text()?)).map(str::to_owned);
+        Some(CacheControl { pattern: parsed?, value: value? })
+    };
+    items.iter().flatten().filter_map(rule).collect()
+}
+
+fn field_value(text: &str) -> Result<&str, String> {
+    let visible = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    let valid = visible && !text.is_empty() && text.trim() == text && text.len() <= 1024;
+    let expected = || r#"expected the field's value such as "public, max-age=3600""#.to_owned();
+    valid.then_some(text).ok_or_else(expected)
+}
+
+/// Empty: none is looked for.
+fn precompressed(table: &Table<'_>) -> Vec<Encoding> {
+    let Some(field) = table.field("precompressed") else {
+        return vec![Encoding::Brotli, Encoding::Zstd, Encoding::Gzip];
+    };
+    let expected = || r#"expected an array such as ["br", "gzip"], or [] for none"#.to_owned();
+    let mut encodings = Vec::new();
+    for item in field.judge(field.as_items().ok_or_else(expected)).iter().flatten() {
+        let Some(encoding) = item.word::<Encoding>() else {
+            continue;
+        };
+        if encodings.contains(&encoding) {
+            item.fail("the same coding twice", "keep one");
+        }
+        encodings.push(encoding);
+    }
+    encodings
 }
 
 fn reads(table: &Table<'_>) -> Reads {

@@ -170,6 +170,7 @@ static SHAPES: &[&Shape] = &[
     &files::FILES,
     &files::TRY,
     &files::READS,
+    &files::CACHE_CONTROL,
     &pool::POOL,
     &pool::BACKEND,
     &hash::HASH,

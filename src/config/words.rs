@@ -1,8 +1,8 @@
 //! The words of the closed choices: the same in the file, the logs and the metrics.
 
 use super::model::{
-    Balance, Encoding, Family, Level, LogFormat, OnSkew, ProbeMethod, Protocol, ProxyProtocol,
-    Start, Symlinks, TlsVersion, Try, WhenAllDown,
+    Balance, Encoding, Family, Level, Listing, LogFormat, OnSkew, ProbeMethod, Protocol,
+    ProxyProtocol, Start, Symlinks, TlsVersion, Try, WhenAllDown,
 };
 
 /// A closed choice whose values are written as words.
@@ -69,6 +69,15 @@ impl Words for OnSkew {
 impl Words for Family {
     const WORDS: &'static [(&'static str, Family)] =
         &[("both", Family::Both), ("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
+}
+
+impl Words for Listing {
+    const WORDS: &'static [(&'static str, Listing)] = &[
+        ("off", Listing::Off),
+        ("html", Listing::Html),
+        ("json", Listing::Json),
+        ("auto", Listing::Auto),
+    ];
 }
 
 impl Words for Try {

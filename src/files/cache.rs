@@ -9,7 +9,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::files::{directory::Found, document::Content};
+use crate::files::{
+    directory::Found,
+    document::{Content, Document},
+};
 
 /// What an entry takes besides what is in it: its places in the map and the row.
 const OVERHEAD: usize = 256;
@@ -48,8 +51,10 @@ impl Entry {
         Entry { found, looked: Cell::new(looked), is_looked_at: Cell::new(false) }
     }
 
-    fn is_open(&self) -> bool {
-        matches!(self.found.document.content, Content::Open(_))
+    /// Files that it keeps open.
+    fn open(&self) -> usize {
+        let is_open = |document: &&Document| matches!(document.content, Content::Open(_));
+        self.found.documents().filter(is_open).count()
     }
 }
 
@@ -75,7 +80,7 @@ impl Cache {
     /// How many others had to go for it. What has no room at all is not kept.
     pub fn put(&mut self, key: &str, entry: Rc<Entry>) -> usize {
         self.forget(key);
-        let (bytes, open) = (weight(key, &entry), usize::from(entry.is_open()));
+        let (bytes, open) = (weight(key, &entry), entry.open());
         if bytes > self.limits.bytes || open > self.limits.open {
             return 0;
         }
@@ -127,10 +132,11 @@ impl Cache {
 
     fn left(&mut self, key: &str, slot: &Slot) {
         self.bytes -= weight(key, &slot.entry);
-        self.open -= usize::from(slot.entry.is_open());
+        self.open -= slot.entry.open();
     }
 }
 
 fn weight(key: &str, entry: &Entry) -> usize {
-    OVERHEAD + 2 * key.len() + entry.found.document.weight()
+    let documents: usize = entry.found.documents().map(Document::weight).sum();
+    OVERHEAD + 2 * key.len() + documents
 }

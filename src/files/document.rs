@@ -5,10 +5,12 @@ use std::{fs::File, io::Write, sync::Arc, time::SystemTime};
 use bytes::Bytes;
 
 use crate::{
-    config,
+    config::{self, CacheControl, Encoding, Words},
     files::{
+        cache_control::{Fingerprints, Rules},
         conditions::{EntityTag, Strength, Validators, last_modified},
         digests::Digest,
+        mime::Types,
         stamp::Stamp,
     },
     observe::dates::http_date,
@@ -32,12 +34,68 @@ pub struct Document {
     pub validator_lines: Box<[u8]>,
     /// Those that come with the content alone, besides its type.
     pub described: Box<[u8]>,
+    /// Of the validators: what is said besides them.
+    kept: Box<[u8]>,
 }
 
 #[derive(Clone, Debug)]
 pub enum Content {
     Memory(Bytes),
     Open(Arc<File>),
+}
+
+/// What is said of a document, besides what its content says.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub content_type: Box<str>,
+    /// `None`: it is as it is.
+    pub coding: Option<Encoding>,
+    /// Lines about how long it is kept, and for whom.
+    pub kept: Box<[u8]>,
+}
+
+impl Said {
+    /// Of the file of this name; `varies`: others get it in a coding.
+    pub fn of(name: &[u8], manner: &Manner, varies: Varies) -> Said {
+        let mut content_type = Vec::new();
+        manner.types.of(name).write(&mut content_type);
+        let mut kept = Vec::new();
+        if let Some(value) = manner.cache_control.of(name) {
+            line(&mut kept, "Cache-Control", value.as_bytes());
+        }
+        if varies == Varies::ByCoding {
+            line(&mut kept, "Vary", b"Accept-Encoding");
+        }
+        let content_type = String::from_utf8_lossy(&content_type).into_owned().into();
+        Said { content_type, coding: None, kept: kept.into() }
+    }
+}
+
+/// Whether clients get different bytes by the codings that they take (RFC 9110, section 12.5.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Varies {
+    No,
+    ByCoding,
+}
+
+/// How a site speaks of its files.
+#[derive(Debug)]
+pub struct Manner {
+    types: Types,
+    cache_control: Rules,
+}
+
+impl Manner {
+    pub fn of(config: &config::Files) -> Manner {
+        let types = Types::new(config.types.clone(), config.charset.as_deref().unwrap_or(""));
+        let rule = |rule: &CacheControl| (rule.pattern.clone(), rule.value.clone());
+        let fingerprints = match config.immutable {
+            true => Fingerprints::Believed,
+            false => Fingerprints::Ignored,
+        };
+        let rules = config.cache_control.iter().map(rule).collect();
+        Manner { types, cache_control: Rules::new(rules, fingerprints) }
+    }
 }
 
 /// What is known of the content: its digest makes a strong tag.
@@ -49,37 +107,39 @@ pub enum Identity {
 }
 
 impl Document {
-    pub fn new(
-        name: &[u8],
-        stamp: Stamp,
-        content: Content,
-        identity: Identity,
-        config: &config::Files,
-    ) -> Document {
+    pub fn new(stamp: Stamp, content: Content, identity: Identity, said: &Said) -> Document {
         let (strength, opaque) = tag(identity, &stamp);
-        let content_type = media_type(name, config);
-        let mut described = Vec::new();
-        line(&mut described, "Accept-Ranges", b"bytes");
-        line(&mut described, "X-Content-Type-Options", b"nosniff");
         let modified = last_modified(stamp.modified(), SystemTime::now());
-        Document {
+        let mut document = Document {
             stamp,
             content,
-            validator_lines: validator_lines(EntityTag { strength, opaque: &opaque }, modified),
             strength,
             opaque,
             modified,
-            content_type: content_type.into(),
-            described: described.into(),
-        }
+            content_type: said.content_type.clone(),
+            validator_lines: said.kept.clone(),
+            described: described(said),
+            kept: said.kept.clone(),
+        };
+        document.validator_lines = document.written_validators();
+        document
+    }
+
+    fn written_validators(&self) -> Box<[u8]> {
+        let mut lines = b"ETag: ".to_vec();
+        EntityTag { strength: self.strength, opaque: &self.opaque }.write(&mut lines);
+        lines.extend_from_slice(b"\r\n");
+        line(&mut lines, "Last-Modified", http_date(self.modified).as_bytes());
+        lines.extend_from_slice(&self.kept);
+        lines.into()
     }
 
     /// The same, once its content is known.
     pub fn identified(&self, digest: Digest) -> Document {
         let (strength, opaque) = tag(Identity::Content(digest), &self.stamp);
-        let tag = EntityTag { strength, opaque: &opaque };
-        let validator_lines = validator_lines(tag, self.modified);
-        Document { strength, opaque, validator_lines, ..self.clone() }
+        let mut document = Document { strength, opaque, ..self.clone() };
+        document.validator_lines = document.written_validators();
+        document
     }
 
     pub fn has_strong_tag(&self) -> bool {
@@ -123,17 +183,14 @@ fn tag(identity: Identity, stamp: &Stamp) -> (Strength, Box<[u8]>) {
     }
 }
 
-fn validator_lines(tag: EntityTag<'_>, modified: SystemTime) -> Box<[u8]> {
-    let mut lines = b"ETag: ".to_vec();
-    tag.write(&mut lines);
-    lines.extend_from_slice(b"\r\n");
-    line(&mut lines, "Last-Modified", http_date(modified).as_bytes());
+fn described(said: &Said) -> Box<[u8]> {
+    let mut lines = Vec::new();
+    if let Some(coding) = said.coding {
+        line(&mut lines, "Content-Encoding", coding.word().as_bytes());
+    }
+    line(&mut lines, "Accept-Ranges", b"bytes");
+    line(&mut lines, "X-Content-Type-Options", b"nosniff");
     lines.into()
-}
-
-fn media_type(name: &[u8], config: &config::Files) -> String {
-    let _ = (name, config);
-    "application/octet-stream".to_owned()
 }
 
 fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     files::{
+        accept::Form,
         cache::{Cache, Entry, Limits},
         directory::{Asked, Directory, Found, Outcome},
         looks::Change,
@@ -45,6 +46,8 @@ pub struct LocalDirectory {
 pub enum Finding {
     Found(Rc<Entry>),
     Redirect(Change),
+    /// What a directory holds, in the form that was asked for.
+    Listing(String),
     Nothing,
 }
 
@@ -76,8 +79,8 @@ impl LocalDirectory {
     ///
     /// # Errors
     /// Nobody knows.
-    pub async fn find(&self, path: &str) -> Result<Finding, Failed> {
-        match self.find_as(Asked::Path(path)).await? {
+    pub async fn find(&self, path: &str, form: Form) -> Result<Finding, Failed> {
+        match self.find_as(Asked::Path(path, form)).await? {
             Finding::Nothing => self.find_as(Asked::Fallback).await,
             finding => Ok(finding),
         }
@@ -85,7 +88,7 @@ impl LocalDirectory {
 
     async fn find_as(&self, asked: Asked<'_>) -> Result<Finding, Failed> {
         let key = match asked {
-            Asked::Path(path) => path,
+            Asked::Path(path, _) => path,
             Asked::Fallback => FALLBACK,
         };
         let now = clock::lately();
@@ -104,6 +107,10 @@ impl LocalDirectory {
             Ok(Outcome::Redirect(change)) => {
                 self.forget(key);
                 return Ok(Finding::Redirect(change));
+            }
+            Ok(Outcome::Listing(text)) => {
+                self.forget(key);
+                return Ok(Finding::Listing(text));
             }
             Ok(Outcome::Nothing) => {
                 self.forget(key);
@@ -126,11 +133,14 @@ impl LocalDirectory {
         let directory = self.directory.clone();
         let known = known.cloned();
         let path = match asked {
-            Asked::Path(path) => Some(path.to_owned()),
+            Asked::Path(path, form) => Some((path.to_owned(), form)),
             Asked::Fallback => None,
         };
         let job = move || {
-            let asked = path.as_deref().map_or(Asked::Fallback, Asked::Path);
+            let asked = match &path {
+                Some((path, form)) => Asked::Path(path, *form),
+                None => Asked::Fallback,
+            };
             directory.find(asked, known.as_ref(), Patience::Wait)
         };
         let outcome = self.reads.run(job).await.map_err(|Busy| Failed::Busy)?;

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::{
     config::{Redirect, Respond},
+    files::accept::Form,
     http::{
         error_pages::Page,
         grpc,
@@ -88,6 +89,19 @@ impl Answer {
         let content_type = String::new();
         let lines = FILES_ALLOW.as_bytes().to_vec();
         Answer { status: 204, written: 204, content_type, lines, body: Vec::new() }
+    }
+
+    /// What a directory holds: it may be another thing the next time, and another form for others.
+    pub fn listing(form: Form, text: String) -> Answer {
+        let content_type = match form {
+            Form::Html => "text/html; charset=utf-8",
+            Form::Json => "application/json",
+        };
+        let lines =
+            b"Cache-Control: no-cache\r\nVary: Accept\r\nX-Content-Type-Options: nosniff\r\n";
+        let (content_type, lines, body) =
+            (content_type.to_owned(), lines.to_vec(), text.into_bytes());
+        Answer { status: 200, written: 200, content_type, lines, body }
     }
 
     /// The same with another header line.

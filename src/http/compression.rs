@@ -161,7 +161,7 @@ fn not_modified(request: &Request, fields: &Fields) -> Verdict {
     let Some(tag) = fields.named(b"etag").next().filter(|tag| is_strong(tag)) else {
         return Verdict::AsItIs;
     };
-    let mut held = request.fields.named(b"if-none-match").flat_map(list_members);
+    let mut held = request.fields.all(Name::IfNoneMatch).flat_map(list_members);
     match held.any(|held| held.strip_prefix(b"W/") == Some(tag)) {
         true => Verdict::NotModified,
         false => Verdict::AsItIs,

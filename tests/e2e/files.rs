@@ -1,6 +1,7 @@
 //! A directory served as a web site.
 
 mod answers;
+mod looks;
 mod roots;
 
 use std::{

@@ -3,7 +3,7 @@
 use super::{Changes, or_none};
 use crate::{
     config::{
-        model::{Files, Otherwise, Reads, Try},
+        model::{CacheControl, Encoding, Files, Otherwise, Reads, Try},
         words::Words,
     },
     units::size_text,
@@ -22,6 +22,10 @@ pub(super) fn compare(changes: &mut Changes, old: &Files, new: &Files) {
         hidden,
         charset,
         types: old_types,
+        cache_control,
+        immutable,
+        precompressed,
+        listing,
         memory,
         open_files,
         reads: Reads { max, queue, timeout },
@@ -36,6 +40,11 @@ pub(super) fn compare(changes: &mut Changes, old: &Files, new: &Files) {
     changes.value("hidden", hidden, new.hidden);
     changes.value("charset", or_none(charset.clone()), or_none(new.charset.clone()));
     changes.value("types", types(old_types), types(&new.types));
+    changes.value("cache_control", rules(cache_control), rules(&new.cache_control));
+    changes.value("immutable", immutable, new.immutable);
+    let (old_codings, new_codings) = (codings(precompressed), codings(&new.precompressed));
+    changes.value("precompressed", old_codings, new_codings);
+    changes.value("listing", listing.word(), new.listing.word());
     changes.value("memory", size_text(*memory), size_text(new.memory));
     changes.value("open_files", open_files, new.open_files);
     changes.value("reads max", max, new.reads.max);
@@ -50,6 +59,15 @@ fn listed(names: &[String]) -> String {
 
 fn tries(tries: &[Try]) -> String {
     tries.iter().map(|tried| tried.word()).collect::<Vec<_>>().join(", ")
+}
+
+fn rules(rules: &[CacheControl]) -> String {
+    let rule = |CacheControl { pattern, value }: &CacheControl| format!("{pattern} {value}");
+    listed(&rules.iter().map(rule).collect::<Vec<_>>())
+}
+
+fn codings(codings: &[Encoding]) -> String {
+    listed(&codings.iter().map(|coding| coding.word().to_owned()).collect::<Vec<_>>())
 }
 
 fn otherwise(otherwise: &Otherwise) -> String {

@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::super::Place;
+use super::{
+    super::{Place, pattern::Pattern},
+    Encoding,
+};
 
 /// A directory served as a web site.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +29,13 @@ pub struct Files {
     /// Media types by extension, in lower case and without the dot, before those that are built in.
     /// Sorted.
     pub types: Vec<(String, String)>,
+    /// The first that fits a file's name counts.
+    pub cache_control: Vec<CacheControl>,
+    /// Whether a file whose name has a fingerprint of its content may be kept for a year.
+    pub immutable: bool,
+    /// Codings of files that lie beside the file itself, in the order in which we prefer them.
+    pub precompressed: Vec<Encoding>,
+    pub listing: Listing,
     /// Bytes of small files that are kept in memory, over all workers.
     pub memory: u64,
     /// Larger files that are kept open, over all workers.
@@ -59,6 +69,24 @@ impl Otherwise {
             Otherwise::NotFound | Otherwise::Fallback(_) => None,
         }
     }
+}
+
+/// How long the files of a pattern may be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheControl {
+    pub pattern: Pattern,
+    /// Of the field of this name.
+    pub value: String,
+}
+
+/// What a directory without an index shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    Off,
+    Html,
+    Json,
+    /// Either, by Accept.
+    Auto,
 }
 
 /// Which symbolic links below a root are followed.

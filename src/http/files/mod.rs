@@ -12,7 +12,9 @@ mod send;
 use std::{borrow::Cow, time::SystemTime};
 
 use crate::{
+    config::Listing,
     files::{
+        accept::Form,
         conditions::{self, Verdict},
         document::Document,
         local::{Failed, Finding, LocalDirectory},
@@ -28,7 +30,7 @@ use crate::{
         refusal::{self, Refusal},
         reply::{error, give, gone, refuse_last, take_in_body},
     },
-    message::{lent::Lent, method::Method},
+    message::{head::Request, lent::Lent, method::Method},
     net::clock,
     observe::{dates::http_date, metrics::FilesError, reason::Reason},
 };
@@ -75,7 +77,8 @@ pub async fn serve<'a>(
             return Some(fail(exchange, record, rules, refusal::METHOD_NOT_ALLOWED).await);
         }
     }
-    let found = find(exchange, sought).await;
+    let form = form(sought.directory, request);
+    let found = find(exchange, sought, form).await;
     if matches!(found, Ok(Finding::Nothing)) && sought.has_pool {
         return None;
     }
@@ -94,16 +97,21 @@ pub async fn serve<'a>(
             let answer = Answer::redirect(301, &change.location(path, query));
             give(exchange, record, rules, &answer).await
         }
-        Finding::Found(_) if sought.lacks_slash() => {
+        Finding::Found(_) | Finding::Listing(_) if sought.lacks_slash() => {
             let (path, query) = sought.known_as;
             let answer = Answer::redirect(301, &Change::AddSlash.location(path, query));
+            give(exchange, record, rules, &answer).await
+        }
+        Finding::Listing(text) => {
+            let answer = Answer::listing(form, text);
             give(exchange, record, rules, &answer).await
         }
         Finding::Found(entry) => {
             if let Err(next) = take_in_body(exchange, record, rules).await {
                 return Some(next);
             }
-            answer(exchange, record, sought, &entry.found.document).await
+            let document = entry.found.chosen(&exchange.request.fields);
+            answer(exchange, record, sought, document).await
         }
     })
 }
@@ -115,6 +123,15 @@ impl Sought<'_, '_> {
     }
 }
 
+/// In which form a directory is shown.
+fn form(directory: &LocalDirectory, request: &Request) -> Form {
+    match directory.directory.config.listing {
+        Listing::Auto => Form::of(&request.fields),
+        Listing::Json => Form::Json,
+        Listing::Off | Listing::Html => Form::Html,
+    }
+}
+
 /// Why nothing is known of what is asked for.
 enum Unfound {
     ClientGone,
@@ -122,10 +139,14 @@ enum Unfound {
 }
 
 /// Waits for the disk, where it has to be asked, as long as the client stays.
-async fn find(exchange: &mut Exchange<'_>, sought: &Sought<'_, '_>) -> Result<Finding, Unfound> {
+async fn find(
+    exchange: &mut Exchange<'_>,
+    sought: &Sought<'_, '_>,
+    form: Form,
+) -> Result<Finding, Unfound> {
     let Sought { directory, path, .. } = sought;
     let deadline = clock::lately() + directory.directory.config.reads.timeout;
-    let found = exchange.client.unless_gone(deadline, directory.find(path)).await;
+    let found = exchange.client.unless_gone(deadline, directory.find(path, form)).await;
     let slot = exchange.local.slot;
     let failed = |error| directory.directory.metrics.failed(slot, error);
     match found {

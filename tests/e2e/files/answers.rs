@@ -153,3 +153,105 @@ fn what_the_route_changes_is_changed() {
     assert_eq!(seen(&daemon, "/static/"), (200, "home".to_owned()));
     assert_eq!(seen(&daemon, "/static"), (301, "/static/".to_owned()));
 }
+
+#[test]
+fn types_charsets_and_how_long_to_keep_it() {
+    let setup = site(
+        "charset = \"latin1\"\ntypes = { foo = \"text/x-foo\" }\n\
+         cache_control = [{ match = \"*.html\", value = \"no-cache\" }, \
+         { match = \"/assets/**\", value = \"max-age=60\" }]",
+    );
+    let year = "public, max-age=31536000, immutable";
+    let rows = [
+        ("index.html", "text/html; charset=latin1", Some("no-cache")),
+        ("a.foo", "text/x-foo; charset=latin1", None),
+        ("assets/deep/a.png", "image/png", Some("max-age=60")),
+        ("app.3f2a9c1b.js", "text/javascript; charset=latin1", Some(year)),
+        ("unknown", "application/octet-stream", None),
+    ];
+    for (name, ..) in rows {
+        put(setup.dir(), name, "x");
+    }
+    let daemon = setup.start();
+    for (name, content_type, cache_control) in rows {
+        let answer = ask(&daemon, &format!("/{name}"), "");
+        assert_eq!(answer.field("content-type"), Some(content_type), "{name}");
+        assert_eq!(answer.field("cache-control"), cache_control, "{name}");
+        let tag = answer.field("etag").expect("a tag");
+        let same = ask(&daemon, &format!("/{name}"), &format!("If-None-Match: {tag}\r\n"));
+        assert_eq!((same.status, same.field("cache-control")), (304, cache_control), "{name}");
+    }
+}
+
+#[test]
+fn what_lies_beside_a_file_in_a_coding_goes_to_those_who_take_it() {
+    let setup = site("");
+    let dir = setup.dir().to_owned();
+    put(&dir, "a.js", "plain");
+    put(&dir, "a.js.br", "brotli");
+    put(&dir, "a.js.gz", vec![b'g'; 100_000]);
+    put(&dir, "b.js", "alone");
+    let daemon = setup.start();
+    let taking =
+        |accepted: &str| ask(&daemon, "/a.js", &format!("Accept-Encoding: {accepted}\r\n"));
+    for (accepted, coding, length) in [
+        ("br", Some("br"), 6),
+        ("gzip, br", Some("br"), 6),
+        ("gzip, br;q=0.5", Some("gzip"), 100_000),
+        ("br;q=0, gzip;q=0", None, 5),
+        ("zstd", None, 5),
+        ("*", Some("br"), 6),
+        ("identity", None, 5),
+    ] {
+        let answer = taking(accepted);
+        assert_eq!(answer.field("content-encoding"), coding, "{accepted}");
+        assert_eq!(answer.body.len(), length, "{accepted}");
+        assert_eq!(answer.field("vary"), Some("Accept-Encoding"), "{accepted}");
+        assert_eq!(answer.field("content-type"), Some("text/javascript; charset=utf-8"));
+    }
+    let (plain, encoded) = (ask(&daemon, "/a.js", ""), taking("br"));
+    assert_eq!(plain.text(), "plain");
+    assert_ne!(plain.field("etag"), encoded.field("etag"));
+    let tag = encoded.field("etag").expect("a tag");
+    let lines = format!("Accept-Encoding: br\r\nIf-None-Match: {tag}\r\n");
+    let same = ask(&daemon, "/a.js", &lines);
+    assert_eq!((same.status, same.field("vary")), (304, Some("Accept-Encoding")));
+    assert_eq!(ask(&daemon, "/a.js", &format!("If-None-Match: {tag}\r\n")).status, 200);
+    let part = ask(&daemon, "/a.js", "Accept-Encoding: br\r\nRange: bytes=1-2\r\n");
+    assert_eq!((part.text().as_str(), part.field("content-range")), ("ro", Some("bytes 1-2/6")));
+    assert_eq!(ask(&daemon, "/b.js", "Accept-Encoding: br\r\n").field("vary"), None);
+    // One that comes later is found, too; and one that goes is not missed.
+    put(&dir, "b.js.br", "b");
+    std::fs::remove_file(dir.join("site/a.js.br")).expect("a file");
+    let coding = |path: &str| {
+        let answer = ask(&daemon, path, "Accept-Encoding: br\r\n");
+        answer.field("content-encoding").map(str::to_owned)
+    };
+    wait_until(DEADLINE, "the new one", || coding("/b.js").as_deref() == Some("br"));
+    wait_until(DEADLINE, "none", || coding("/a.js").is_none());
+}
+
+#[test]
+fn the_tag_is_of_the_content_on_every_server() {
+    let content: Vec<u8> = (0..300_000_u32).map(|n| (n / 7) as u8).collect();
+    let tags = [1, 2].map(|server| {
+        let setup = site("");
+        let path = put(setup.dir(), "large", &content);
+        let small = put(setup.dir(), "small", "same");
+        // Deployed at different times.
+        for path in [&path, &small] {
+            let file = fs::File::options().append(true).open(path).expect("a file");
+            let age = std::time::Duration::from_secs(1000 * server);
+            file.set_modified(std::time::SystemTime::now() - age).expect("a time");
+        }
+        let daemon = setup.start();
+        let tag = |path: &str| {
+            let answer = ask(&daemon, path, "");
+            answer.field("etag").map(str::to_owned).expect("a tag")
+        };
+        // The clock of its inode is not settled at first: its content is read after that.
+        wait_until(DEADLINE, "a strong tag", || !tag("/large").starts_with("W/"));
+        (tag("/small"), tag("/large"))
+    });
+    assert_eq!(tags[0], tags[1]);
+}
