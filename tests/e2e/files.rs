@@ -3,6 +3,8 @@
 mod answers;
 mod looks;
 mod roots;
+mod sending;
+mod slow_disk;
 
 use std::{
     fs,
