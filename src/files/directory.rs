@@ -356,6 +356,11 @@ impl Directory {
 }
 
 impl Found {
+    #[cfg(test)]
+    pub fn settled(document: Document) -> Found {
+        Found { document, encoded: Vec::new(), settled: true }
+    }
+
     fn is_still(&self, looked: &Looked, siblings: &[(Encoding, Looked)]) -> bool {
         let same =
             |((ours, document), (theirs, looked)): (&(Encoding, Document), &(Encoding, Looked))| {

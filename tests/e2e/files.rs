@@ -3,6 +3,7 @@
 mod answers;
 mod looks;
 mod roots;
+mod seen;
 mod sending;
 mod slow_disk;
 

@@ -224,3 +224,22 @@ fn many_who_take_slowly_cost_little_memory() {
     let grown = site.daemon.resident_bytes().saturating_sub(before);
     assert!(grown < 60 * MIB as u64 / 2, "{grown} bytes for {} answers", clients.len() + h2.len());
 }
+
+#[test]
+fn what_is_not_in_memory_is_read_from_the_disk() {
+    let content = content(2 * MIB + 77);
+    let site = Site::of(&content, "30s");
+    let forget = || {
+        let file = File::open(site.path()).expect("a file");
+        file.sync_all().expect("a disk");
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("advice");
+    };
+    for mut client in [site.plain(), site.tls()] {
+        forget();
+        assert!(client.get("/large").body == content);
+    }
+    for door in site.h2() {
+        forget();
+        assert!(door.get("/large").body == content);
+    }
+}
