@@ -149,7 +149,7 @@ fn tries(table: &Table<'_>) -> (Vec<Try>, Option<(Arc<str>, Place)>) {
         }
         tries.push(tried);
     }
-    if tries.is_empty() && items.is_some() {
+    if items.is_some_and(|items| items.iter().all(Field::is_table)) {
         field.fail("no file and no directory to try", EXPECTED);
     }
     (tries, pool)

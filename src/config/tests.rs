@@ -2,6 +2,7 @@
 //! (The tables are kept from rustfmt, which would make eight lines of each row.)
 
 #[cfg(test)]
+mod files;
 mod names;
 mod routes;
 #[cfg(test)]
