@@ -65,6 +65,8 @@ pub fn spawn(
     let thread = std::thread::Builder::new().name(format!("{THREAD}{index}")).spawn(move || {
         let mut builder = Builder::new_current_thread();
         builder.enable_all().on_thread_unpark(clock::wake);
+        // A panic in a job ends the connection that waits for it, as one of the connection's own does.
+        builder.thread_name(format!("{THREAD}{index}-job"));
         match builder.build_local(LocalOptions::default()) {
             Ok(runtime) => {
                 let _ = tell.send(Ok(()));

@@ -39,6 +39,8 @@ pub struct Sending<'s, 'c> {
     /// How long the client may take nothing.
     idle: Duration,
     moved: u64,
+    /// It goes with the first bytes of the body.
+    head: Lent<u8>,
     /// Read into, and written from.
     room: Vec<u8>,
 }
@@ -84,7 +86,8 @@ impl<'s, 'c> Sending<'s, 'c> {
         body: &'s Body<'s>,
         idle: Duration,
     ) -> Sending<'s, 'c> {
-        Sending { client, directory, body, idle, moved: 0, room: Vec::new() }
+        let head = Lent::default();
+        Sending { client, directory, body, idle, moved: 0, head, room: Vec::new() }
     }
 
     /// Bytes of the body that have gone.
@@ -136,10 +139,15 @@ impl<'s, 'c> Sending<'s, 'c> {
         Ok(())
     }
 
-    /// The body follows.
+    /// The body follows. What the kernel sends of it is put behind the head by the kernel.
     async fn begin(&mut self, head: Lent<u8>) -> Result<(), Stopped> {
+        let is_plain = self.is_plain();
         let begun = match &mut self.client {
-            Downstream::H1(client) => client.write_more(&head, self.idle).await,
+            Downstream::H1(client) if is_plain => client.write_more(&head, self.idle).await,
+            Downstream::H1(_) => {
+                self.head = head;
+                Ok(())
+            }
             Downstream::H2(stream) => stream.open(head.kept(), false),
         };
         begun.map_err(|error| of_client(&error))
@@ -229,7 +237,8 @@ impl<'s, 'c> Sending<'s, 'c> {
         let rest = if at + count == end { rest } else { Rest::More };
         match &mut self.client {
             Downstream::H1(client) => {
-                let written = client.write_pair(&self.room, &[], self.idle).await;
+                let head = std::mem::take(&mut self.head);
+                let written = client.write_pair(&head, &self.room, self.idle).await;
                 written.map_err(|error| of_client(&error))?;
                 self.moved += count;
             }
@@ -276,7 +285,10 @@ impl<'s, 'c> Sending<'s, 'c> {
     async fn write(&mut self, mut bytes: Bytes, rest: Rest) -> Result<(), Stopped> {
         let count = bytes.len() as u64;
         let written = match &mut self.client {
-            Downstream::H1(client) => client.write_pair(&bytes, &[], self.idle).await,
+            Downstream::H1(client) => {
+                let head = std::mem::take(&mut self.head);
+                client.write_pair(&head, &bytes, self.idle).await
+            }
             Downstream::H2(stream) => {
                 let end = if rest == Rest::Last { End::WithData } else { End::Later };
                 stream.send(&mut bytes, end, self.idle).await
