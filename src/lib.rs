@@ -6,6 +6,7 @@
 //! - [`config`]: the file people write: from text to meaning, every error told at once.
 //! - [`net`], [`message`]: sockets and TLS; what HTTP says, without a socket.
 //! - [`pool`]: who can answer: backends, balance, health, retries, idle connections.
+//! - [`files`]: a directory served as a web site.
 //! - [`http`], [`tcp`]: the story of a request; the story of a connection whose bytes are relayed.
 //! - [`snapshot`], [`roll`]: all that the workers know, immutable; that the workers live.
 //! - [`worker`], [`control`]: the data plane, one thread a core; the control plane, one thread.
@@ -15,6 +16,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod demo;
+pub mod files;
 pub mod http;
 pub mod message;
 pub mod net;

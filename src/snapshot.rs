@@ -6,8 +6,11 @@ use tokio::sync::Semaphore;
 
 use crate::{
     config::{self, Action, Config, network::Network},
+    files::directory::Directory,
     http::{
         self,
+        compression::Compression,
+        compressors::Compressors,
         error_pages::{ErrorPages, Pages},
         fastcgi::serve::Scripts,
         header_rules::HeaderRules,
@@ -42,6 +45,8 @@ pub struct Snapshot {
     pub doors: HashMap<SocketAddr, Door>,
     /// In the order that `Target::Pool` counts in.
     pub pools: Vec<Arc<Pool>>,
+    /// In the order that `Target::Files` counts in.
+    pub directories: Vec<Arc<Directory>>,
     pub access_log: Option<Arc<AccessLog>>,
     pub metrics: Arc<Metrics>,
     pub phase: Phase,
@@ -113,6 +118,10 @@ pub struct Parts {
     pub sticky_keys: HashMap<Arc<str>, Arc<Keys>>,
     pub access_log: Option<Arc<AccessLog>>,
     pub error_pages: Pages,
+    /// By the name of the files.
+    pub directories: HashMap<Arc<str>, Arc<Directory>>,
+    /// Those of the process.
+    pub compressors: Arc<Compressors>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -164,10 +173,13 @@ pub fn build(
             doors.insert(*address, door);
         }
     }
+    // Parts are made for this configuration: a root that was not opened is our own mistake.
+    let directory = |files: &config::Files| parts.directories[&files.name].clone();
+    let directories = config.files.iter().map(directory).collect();
     let metrics = parts.metrics.clone();
     let access_log = parts.access_log.clone();
     let alive = Arc::new(metrics.control.generation_alive());
-    Snapshot { generation, doors, pools, access_log, metrics, phase, alive }
+    Snapshot { generation, doors, pools, directories, access_log, metrics, phase, alive }
 }
 
 fn site(
@@ -243,6 +255,7 @@ fn router(config: &Config, listener: &config::Listener, parts: &Parts) -> Router
                 let share = |share: &config::Share| (share.weight, pool_index(config, &share.pool));
                 Target::Split(Split::new(shares.iter().map(share)))
             }
+            Action::Files(name) => files_target(config, name),
             Action::Redirect(redirect) => Target::Redirect(redirect.clone()),
             Action::Respond(respond) => Target::Respond(respond.clone()),
         };
@@ -261,8 +274,14 @@ fn rules(config: &Config, route: &config::Route, parts: &Parts) -> Rules {
         share: it.share,
         max_in_flight: it.max_in_flight,
     };
+    let compression = |compress: config::Compress| Compression {
+        compress,
+        max: config.max_compressions,
+        compressors: parts.compressors.clone(),
+    };
     Rules {
         mirror: route.mirror.as_ref().map(mirror),
+        compression: route.compress.clone().map(compression),
         rewrite: route.replace_prefix.as_ref().map(|to| Rewrite::new(&route.path, to)),
         request_headers: HeaderRules::new(&route.request_headers),
         response_headers: HeaderRules::new(&route.response_headers),
@@ -276,6 +295,14 @@ fn error_pages(wanted: &[config::ErrorPage], parts: &Parts) -> ErrorPages {
     let page = |file: &Path| parts.error_pages.of(file).expect("every page was read").clone();
     let read = wanted.iter().map(|it| (it.statuses, page(&it.file)));
     ErrorPages::new(read)
+}
+
+/// The configuration has checked that the files a route names exist.
+fn files_target(config: &Config, name: &str) -> Target {
+    let place = config.files.iter().position(|files| &*files.name == name);
+    let index = place.expect("a route's files were checked when the file was read");
+    let pool = config.files[index].otherwise.pool();
+    Target::Files { index, otherwise: pool.map(|pool| pool_index(config, pool)) }
 }
 
 /// The configuration has checked that every pool a route names exists.

@@ -56,9 +56,8 @@ fn examples_hold_nothing_that_check_would_remark() {
 }
 
 /// Whoever measures fills in the template; what is then left of it must load.
-#[test]
-fn the_template_of_the_measurements_loads() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/versus/proxy.toml");
+fn template(name: &str) -> config::Config {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/versus").join(name);
     let mut text = fs::read_to_string(file).unwrap();
     for (placeholder, value) in [
         ("$plain", "8080"),
@@ -68,23 +67,32 @@ fn the_template_of_the_measurements_loads() {
         ("$upstream2", "9002"),
         ("$cert", "/tmp/cert.pem"),
         ("$key", "/tmp/key.pem"),
+        ("$docroot", "/srv/www"),
         ("$state", "/tmp/state"),
         ("$max_conns", "12000"),
     ] {
-        assert!(text.contains(placeholder), "{placeholder}");
         text = text.replace(placeholder, value);
     }
     assert!(!text.contains('$'), "a placeholder that no one fills in: {text}");
-
     let config = parse(&text).unwrap_or_else(|errors| panic!("{errors}"));
-    let ports = |listener: &config::Listener| (listener.bind[0].port(), listener.tls.is_some());
+    let ports = |listener: &config::Listener| {
+        (listener.bind[0].port(), listener.tls.is_some(), listener.max_connections)
+    };
     let listeners: Vec<_> = config.listeners.iter().map(ports).collect();
-    assert_eq!(listeners, [(8080, false), (8443, true)]);
-    let backends = config.pools[0].backends.iter().map(|backend| backend.address.port());
+    assert_eq!(listeners, [(8080, false, 12_000), (8443, true, 12_000)]);
+    assert_eq!((config.workers, &config.access_log), (2, &None));
+    assert_eq!(config.admin.socket, Path::new("/tmp/state/admin.sock"));
+    config
+}
+
+#[test]
+fn the_templates_of_the_measurements_load() {
+    let proxy = template("proxy.toml");
+    let backends = proxy.pools[0].backends.iter().map(|backend| backend.address.port());
     assert_eq!(backends.collect::<Vec<_>>(), [Some(9001), Some(9002)]);
-    assert_eq!((config.workers, config.access_log), (2, None));
     let largest_upload = 64 << 20;
-    assert!(config.listeners.iter().all(|listener| listener.limits.max_body >= largest_upload));
+    assert!(proxy.listeners.iter().all(|listener| listener.limits.max_body >= largest_upload));
+    assert_eq!(template("files.toml").files[0].root, Path::new("/srv/www"));
 }
 
 #[test]
@@ -102,6 +110,9 @@ fn the_reference_holds_every_key_that_is_known() {
 const FREE_TABLES: [&str; 8] =
     ["headers", "query", "cookies", "set", "add", "split", "error_pages", "params"];
 
+/// Tables that people name.
+const NAMED_TABLES: [&str; 3] = ["listener", "pool", "files"];
+
 /// Gathers the keys of each table under the name that `known_keys` gives it.
 fn collect<'a>(
     path: &mut Vec<&'a str>,
@@ -110,13 +121,13 @@ fn collect<'a>(
 ) {
     let known_as = match path.as_slice() {
         [] => Some(String::new()),
-        ["listener" | "pool"] => None,
+        [top] if NAMED_TABLES.contains(top) => None,
         ["route"] => Some("[[route]]".to_owned()),
         [top] => Some(format!("[{top}]")),
-        [top @ ("listener" | "pool"), _] => Some(format!("[{top}.NAME]")),
+        [top, _] if NAMED_TABLES.contains(top) => Some(format!("[{top}.NAME]")),
         // Their keys are names of the application's own.
         ["route", .., key] if FREE_TABLES.contains(key) => None,
-        ["listener", _, "error_pages" | "sni"] => None,
+        ["listener", _, "error_pages" | "sni"] | ["files", _, "types"] => None,
         [.., key] if path[0] == "route" => Some(format!("`{key}` of [[route]]")),
         [top, .., key] => Some(format!("`{key}` of [{top}.NAME]")),
     };

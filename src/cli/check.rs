@@ -6,7 +6,7 @@ use std::{collections::HashMap, fs, io, path::Path, time::SystemTime};
 use crate::{
     cli::status::counted,
     config::{self, Action, Config, Errors, Loaded, LogTarget, Place, PoolTls, Tls},
-    control::{self, certificates::Certificates, error_pages, secrets},
+    control::{self, certificates::Certificates, directories, error_pages, secrets},
     net::tls::{Tickets, TlsError},
 };
 
@@ -26,6 +26,7 @@ pub fn check(path: &Path, now: SystemTime) -> Result<Report, Errors> {
     let Loaded { config, source } = config::load(path)?;
     let found = |findings| Errors::from_places(&source, findings);
     let mut troubles = error_pages::load(&config).err().unwrap_or_default();
+    troubles.extend(directories::roots(&config).err().unwrap_or_default());
     let certificates = Certificates::load(&config, &Certificates::default());
     let certificates = certificates.map_err(|found| troubles.extend(found)).unwrap_or_default();
     let secrets = secrets::load(&config, &HashMap::new());

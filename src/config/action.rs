@@ -1,4 +1,4 @@
-//! What a route does with what it takes: a pool, scripts, a split over pools, a redirect, a fixed answer.
+//! What a route does with what it takes: a pool, scripts, a split over pools, files, a redirect, a fixed answer.
 
 use std::sync::Arc;
 
@@ -19,10 +19,11 @@ const LONGEST_BODY: usize = 64 << 10;
 /// Finer shares than a millionth are noise.
 const MOST_WEIGHT: u32 = 1_000_000;
 
-/// What a route does, and the pools it names.
+/// What a route does, and the pools or files it names.
 pub(super) struct WrittenAction {
     pub action: Option<Action>,
     pub pools: Vec<(Arc<str>, Place)>,
+    pub files: Option<(Arc<str>, Place)>,
 }
 
 /// The one action of a route.
@@ -36,23 +37,27 @@ pub(super) fn read(table: &Table<'_>) -> WrittenAction {
     });
     let scripts = table.field("fastcgi").and_then(|field| fastcgi::read(&field, &mut pools));
     let shares = table.field("split").and_then(|field| split(&field, &mut pools));
+    let files: Option<(Arc<str>, Place)> =
+        table.field("files").and_then(|field| Some((Arc::from(field.text()?), field.place())));
     let redirect = table.field("redirect").and_then(|field| redirect::read(&field));
     let respond = table.field("respond").and_then(|field| respond(&field));
     let action = pool
         .or(scripts.map(Action::Fastcgi))
         .or(shares.map(Action::Split))
+        .or(files.as_ref().map(|(name, _)| Action::Files(name.clone())))
         .or(redirect.map(Action::Redirect))
         .or(respond.map(Action::Respond));
-    WrittenAction { action, pools }
+    WrittenAction { action, pools, files }
 }
 
 /// Exactly one action has to be there.
 fn one(table: &Table<'_>) {
-    let fields = ["pool", "fastcgi", "split", "redirect", "respond"].map(|key| table.field(key));
+    let fields = ["pool", "fastcgi", "split", "files", "redirect", "respond"];
+    let fields = fields.map(|key| table.field(key));
     let present: Vec<&Field<'_>> = fields.iter().flatten().collect();
     match present.as_slice() {
         [] => {
-            let help = r#"expected one of pool = "NAME", fastcgi = { pool = "NAME", root = "/DIR" }, split = { NAME = 95, OTHER = 5 }, redirect = "URL" or respond = { status = 404 }"#;
+            let help = r#"expected one of pool = "NAME", fastcgi = { pool = "NAME", root = "/DIR" }, split = { NAME = 95, OTHER = 5 }, files = "NAME", redirect = "URL" or respond = { status = 404 }"#;
             let message = "a route without an action";
             let diagnostic = Diagnostic::at(table.place(), message).help(help);
             table.findings().missing(diagnostic);
@@ -110,7 +115,7 @@ fn short_enough(text: &str) -> Result<&str, String> {
     (text.len() <= LONGEST_BODY).then_some(text).ok_or_else(expected)
 }
 
-fn media_type(text: &str) -> Result<&str, String> {
+pub(super) fn media_type(text: &str) -> Result<&str, String> {
     let visible = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     let valid = visible && text.contains('/') && text.trim() == text && text.len() <= 255;
     let expected = || r#"expected a media type such as "application/json""#.to_owned();

@@ -25,6 +25,11 @@ impl HeaderRules {
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
     }
+
+    /// Whether a field of this name, in lower case, is set or added.
+    pub fn writes(&self, name: &str) -> bool {
+        self.set.iter().chain(&self.add).any(|(written, _)| written.eq_ignore_ascii_case(name))
+    }
 }
 
 pub(super) static REQUEST_HEADERS: Shape =

@@ -1,11 +1,12 @@
 //! The file people write: from text to meaning, and every error of it told at once.
 //!
 //! - `model` what a configuration means; `default`, `words` its defaults and its words
-//! - `reader` tables and fields with their places; `value`, `name`, `network` what stands in them
-//! - `top`, `listener`, `tls`, `route`, `pool`, `hash`, `sticky`, `health` a table each; `whole`
+//! - `reader` tables and fields with their places; `value`, `name`, `network`, `pattern` what stands in
+//!   them
+//! - `top`, `listener`, `tls`, `route`, `files`, `pool`, `hash`, `sticky`, `health` a table each; `whole`
 //!   how they fit together
-//! - `action`, `bounds`, `conditions`, `error_pages`, `fastcgi`, `header_rules`, `mirror`, `redirect`,
-//!   `rewrite` parts of a route; `template` a text with variables
+//! - `action`, `bounds`, `compress`, `conditions`, `error_pages`, `fastcgi`, `header_rules`, `mirror`,
+//!   `redirect`, `rewrite` parts of a route; `template` a text with variables
 //! - `pool_tls` a pool's TLS, as `tls` is a listener's; `tcp` a listener that relays bytes
 //! - `diagnostic`, `excerpt`, `suggest` how an error is told; `grammar` of no valid TOML; `secret` what no error shows
 //! - `file` how what it names is opened
@@ -14,6 +15,7 @@
 mod action;
 mod bounds;
 mod breaker;
+mod compress;
 mod conditions;
 mod default;
 mod diagnostic;
@@ -22,6 +24,7 @@ mod error_pages;
 mod excerpt;
 mod fastcgi;
 pub mod file;
+mod files;
 mod grammar;
 mod hash;
 mod header_rules;
@@ -33,6 +36,7 @@ mod model;
 mod name;
 pub mod network;
 mod notes;
+pub mod pattern;
 mod pool;
 mod pool_tls;
 mod reader;
@@ -160,10 +164,15 @@ static SHAPES: &[&Shape] = &[
     &action::RESPOND,
     &fastcgi::FASTCGI,
     &mirror::MIRROR,
+    &compress::COMPRESS,
     &bounds::LIMITS,
     &bounds::TIMEOUTS,
     &header_rules::REQUEST_HEADERS,
     &header_rules::RESPONSE_HEADERS,
+    &files::FILES,
+    &files::TRY,
+    &files::READS,
+    &files::CACHE_CONTROL,
     &pool::POOL,
     &pool::BACKEND,
     &hash::HASH,

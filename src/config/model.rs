@@ -5,6 +5,8 @@
 
 mod balance;
 mod bounds;
+mod compress;
+mod files;
 mod resolver;
 mod tcp;
 mod tls;
@@ -13,6 +15,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use balance::*;
 pub use bounds::*;
+pub use compress::*;
+pub use files::*;
 pub use resolver::*;
 pub use tcp::*;
 pub use tls::*;
@@ -29,11 +33,15 @@ pub struct Config {
     pub workers: usize,
     /// How long TERM waits for running requests before it closes them.
     pub drain_timeout: Duration,
+    /// Answers that are compressed at once, in the whole process; more are passed on as they are.
+    pub max_compressions: usize,
     /// Sorted by name, as are `pools`.
     pub listeners: Vec<Listener>,
     /// In the order of the file, which has no meaning but for messages.
     pub routes: Vec<Route>,
     pub pools: Vec<Pool>,
+    /// Sorted by name.
+    pub files: Vec<Files>,
     pub resolver: Resolver,
     pub access_log: Option<AccessLog>,
     pub metrics: Option<Metrics>,
@@ -142,6 +150,8 @@ pub struct Route {
     /// For our own errors, before those of the listener.
     pub error_pages: Vec<ErrorPage>,
     pub mirror: Option<Mirror>,
+    /// `None`: answers keep the coding that they come in.
+    pub compress: Option<Compress>,
     pub action: Action,
 }
 
@@ -190,18 +200,20 @@ pub enum Action {
     Fastcgi(Fastcgi),
     /// Each request goes to one of them, at random by weight; at least one has a weight above 0.
     Split(Vec<Share>),
+    /// The name of files that exist.
+    Files(Arc<str>),
     Redirect(Redirect),
     Respond(Respond),
 }
 
 impl Action {
-    /// The pools that requests are forwarded to.
+    /// The pools that requests are forwarded to; the one behind files is theirs.
     pub fn pools(&self) -> Vec<&Arc<str>> {
         match self {
             Action::Pool(pool) => vec![pool],
             Action::Fastcgi(fastcgi) => vec![&fastcgi.pool],
             Action::Split(shares) => shares.iter().map(|share| &share.pool).collect(),
-            Action::Redirect(_) | Action::Respond(_) => Vec::new(),
+            Action::Files(_) | Action::Redirect(_) | Action::Respond(_) => Vec::new(),
         }
     }
 }

@@ -3,14 +3,18 @@
 mod cookies;
 mod tcp_pool;
 
-use super::model::{Action, Config, Listener, Pool, Protocol, Queue, Route, Tcp, Trust};
+use super::model::{
+    Action, Config, Files, Listener, Pool, Protocol, Queue, Route, Symlinks, Tcp, Trust,
+};
 
 /// One line each; none of them keeps a configuration from being served.
 pub fn notes(config: &Config) -> Vec<String> {
     let listeners = config.listeners.iter().flat_map(|listener| of_listener(config, listener));
     let pools = config.pools.iter().flat_map(|pool| of_pool(config, pool));
     let cookies = cookies::notes(config);
-    guarded(config).into_iter().chain(listeners).chain(pools).chain(cookies).collect()
+    let files = config.files.iter().flat_map(|files| of_files(config, files));
+    let all = guarded(config).into_iter().chain(listeners).chain(pools);
+    all.chain(files).chain(cookies).collect()
 }
 
 /// What a listener guards by client certificates is guarded on that listener alone.
@@ -58,13 +62,27 @@ fn of_listener(config: &Config, listener: &Listener) -> Vec<String> {
     notes
 }
 
+fn of_files(config: &Config, files: &Files) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |text: &str| notes.push(format!("files {}: {text}", files.name));
+    let leads_here = |route: &Route| route.action == Action::Files(files.name.clone());
+    if !config.routes.iter().any(leads_here) {
+        note("no route leads to it");
+    }
+    if files.symlinks == Symlinks::Follow {
+        note("`symlinks = \"follow\"`: whoever may write below the root may have any file served");
+    }
+    notes
+}
+
 fn of_pool(config: &Config, pool: &Pool) -> Vec<String> {
     let mut notes = Vec::new();
     let mut note = |text: &str| notes.push(format!("pool {}: {text}", pool.name));
     let leads_here = |action: &Action| action.pools().contains(&&pool.name);
     let mirrored = |route: &Route| route.mirror.as_ref().is_some_and(|it| it.pool == pool.name);
     let led = |route: &Route| leads_here(&route.action) || mirrored(route);
-    let routed = config.routes.iter().any(led);
+    let behind = |files: &Files| files.otherwise.pool() == Some(&pool.name);
+    let routed = config.routes.iter().any(led) || config.files.iter().any(behind);
     let relaying = |listener: &&Listener| {
         listener.tcp.iter().flat_map(Tcp::pools).any(|name| *name == pool.name)
     };

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::{
     action::{self, WrittenAction},
-    bounds,
+    bounds, compress,
     conditions::{self, Conditions},
     diagnostic::{Diagnostic, Place},
     error_pages,
     header_rules::{self, HeaderRules},
     mirror::{self, Mirror},
-    model::{Action, HostMatch, PathMatch, Route},
+    model::{Action, Compress, HostMatch, PathMatch, Route},
     name,
     reader::{Field, Shape, Table},
     rewrite,
@@ -36,9 +36,11 @@ pub(super) static ROUTE: Shape = Shape {
         "timeouts",
         "error_pages",
         "mirror",
+        "compress",
         "pool",
         "fastcgi",
         "split",
+        "files",
         "redirect",
         "respond",
     ],
@@ -51,6 +53,7 @@ pub(super) struct WrittenRoute {
     pub listener: Option<(Arc<str>, Place)>,
     /// Those that it leads to.
     pub pools: Vec<(Arc<str>, Place)>,
+    pub files: Option<(Arc<str>, Place)>,
     pub host: Option<HostMatch>,
     pub path: Option<PathMatch>,
     pub conditions: Option<Conditions>,
@@ -101,13 +104,14 @@ fn default_name(listener: Option<&str>, host: &HostMatch, path: &PathMatch) -> S
 
 pub(super) fn read(field: &Field<'_>) -> Option<WrittenRoute> {
     let table = field.table(&ROUTE)?;
-    let WrittenAction { action, mut pools } = action::read(&table);
+    let WrittenAction { action, mut pools, files } = action::read(&table);
     let mirror = mirror::read(&table, &mut pools);
     let mut written = WrittenRoute {
         place: table.place(),
         name: table.field("name").and_then(|field| named(&field)),
         listener: table.field("listener").and_then(|field| reference(&field)),
         pools,
+        files,
         host: host(&table),
         path: path(&table),
         conditions: conditions::read(&table),
@@ -128,6 +132,7 @@ fn meant(
     let response_headers = header_rules::of_responses(table);
     let bounds = bounds::read(table);
     let error_pages = error_pages::read(table);
+    let compress = compressed(table, &response_headers);
     Some(Route {
         name: written.label()?,
         listener: written.listener.as_ref().map(|(name, _)| name.clone()),
@@ -140,6 +145,7 @@ fn meant(
         bounds,
         error_pages,
         mirror,
+        compress,
         action: action?,
     })
 }
@@ -155,6 +161,18 @@ fn request_headers(table: &Table<'_>) -> HeaderRules {
         field.tell(Diagnostic::at(field.key_place, message).help(help));
     }
     rules
+}
+
+/// Whoever says by a rule how answers are encoded must encode them.
+fn compressed(table: &Table<'_>, rules: &HeaderRules) -> Option<Compress> {
+    let compress = compress::read(table)?;
+    let field = table.field("response_headers").filter(|_| rules.writes("content-encoding"));
+    if let Some(field) = field {
+        let message = "`response_headers` that write Content-Encoding beside `compress`";
+        let help = "remove either: `compress` writes it where it encodes an answer";
+        field.tell(Diagnostic::at(field.key_place, message).help(help));
+    }
+    Some(compress)
 }
 
 fn named(field: &Field<'_>) -> Option<(Arc<str>, Place)> {

@@ -1,7 +1,7 @@
 //! The word that was probably meant.
 
 /// Words of other programs' configurations, and ours.
-const FOREIGN: [(&str, &str); 31] = [
+const FOREIGN: [(&str, &str); 35] = [
     ("frontend", "listener"),
     ("server", "backends"),
     ("entrypoint", "listener"),
@@ -28,6 +28,10 @@ const FOREIGN: [(&str, &str); 31] = [
     ("healthy_threshold", "rise"),
     ("unhealthy_threshold", "fall"),
     ("threads", "workers"),
+    ("gzip", "compress"),
+    ("encode", "compress"),
+    ("compression", "compress"),
+    ("gzip_types", "types"),
     // Of a request, of a server.
     ("sni", "host"),
     ("sni", "name"),

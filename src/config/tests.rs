@@ -2,6 +2,7 @@
 //! (The tables are kept from rustfmt, which would make eight lines of each row.)
 
 #[cfg(test)]
+mod files;
 mod names;
 mod routes;
 #[cfg(test)]
@@ -56,7 +57,7 @@ fn keys_that_are_unknown_or_elsewhere() {
         ("balence = \"x\"", "14:1", "unknown key `balence` in [pool.NAME]", "did you mean `balance`?"),
         ("workers = 1", "14:1", "unknown key `workers`", "above the first [table]"),
         ("interval = \"1s\"", "14:1", "unknown key `interval`", "is a key of `health` of [pool.NAME]"),
-        ("[files.site]", "14:2", "unknown key `files`", "expected `workers`"),
+        ("[filez.site]", "14:2", "unknown key `filez`", "did you mean `files`?"),
         ("[lisener.x]", "14:2", "unknown key `lisener`", "did you mean `listener`?"),
         ("health = { intervall = \"1s\" }", "14:12", "unknown key `intervall`", "`interval`?"),
         ("[frontend.x]", "14:2", "unknown key `frontend`", "did you mean `listener`?"),

@@ -14,9 +14,11 @@ pub(super) static TOP: Shape = Shape {
     keys: &[
         "workers",
         "drain_timeout",
+        "max_compressions",
         "listener",
         "route",
         "pool",
+        "files",
         "resolver",
         "access_log",
         "metrics",
@@ -40,6 +42,11 @@ const FIRST_NAME: usize = ".4194304".len();
 pub(super) fn workers(top: &Table<'_>) -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     top.integer("workers", 1..=1024, cores)
+}
+
+/// Each has the memory of an encoder.
+pub(super) fn max_compressions(top: &Table<'_>) -> usize {
+    top.integer("max_compressions", 1..=10_000, 64)
 }
 
 pub(super) fn access_log(top: &Table<'_>) -> Option<AccessLog> {

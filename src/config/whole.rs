@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     diagnostic::{Diagnostic, Place},
+    files::{self, WrittenFiles},
     listener::{self, A_WAIT, WrittenListener},
     model::{Action, Config, Metrics, Pool, Protocol},
     pool,
@@ -26,6 +27,8 @@ pub(super) fn read(top: &Table<'_>) -> Config {
         listener_fields.iter().filter_map(listener::read).collect();
     let routes: Vec<WrittenRoute> = route_tables(top).iter().filter_map(route::read).collect();
     let pool_fields = named_tables(top, "pool", &pool::POOL);
+    let files_fields = named_tables(top, "files", &files::FILES);
+    let files: Vec<WrittenFiles> = files_fields.iter().filter_map(files::read).collect();
     let metrics = top::metrics(top);
 
     if listener_fields.is_empty() {
@@ -35,16 +38,19 @@ pub(super) fn read(top: &Table<'_>) -> Config {
     no_address_twice(findings, &listeners, metrics);
     choose_https_ports(findings, &mut listeners);
     listeners_of_routes(findings, &routes, &listener_fields, &listeners);
-    pools_of_all(findings, &routes, &listeners, &pool_fields);
+    pools_of_all(findings, &routes, &listeners, &files, &pool_fields);
+    files_of_routes(findings, &routes, &files_fields);
     no_tie(findings, &routes);
     no_name_twice(findings, &routes);
 
     let mut config = Config {
         workers: top::workers(top),
         drain_timeout: top.duration("drain_timeout", A_WAIT, Duration::from_secs(30)),
+        max_compressions: top::max_compressions(top),
         listeners: listeners.into_iter().map(|written| written.listener).collect(),
         routes: routes.iter().filter_map(|written| written.meant.clone()).collect(),
         pools: pool_fields.iter().filter_map(pool::read).collect(),
+        files: files.into_iter().filter_map(|written| written.meant).collect(),
         resolver: resolver::read(top),
         access_log: top::access_log(top),
         metrics: metrics.map(|(bind, _)| Metrics { bind }),
@@ -53,6 +59,7 @@ pub(super) fn read(top: &Table<'_>) -> Config {
     fastcgi_to_fastcgi(findings, &routes, &config.pools);
     config.listeners.sort_by(|a, b| a.name.cmp(&b.name));
     config.pools.sort_by(|a, b| a.name.cmp(&b.name));
+    config.files.sort_by(|a, b| a.name.cmp(&b.name));
     config
 }
 
@@ -174,12 +181,14 @@ fn pools_of_all(
     findings: &Findings<'_>,
     routes: &[WrittenRoute],
     listeners: &[WrittenListener],
+    files: &[WrittenFiles],
     written: &[Field<'_>],
 ) {
     let names: HashSet<&str> = written.iter().map(|field| field.key).collect();
     let of_routes = routes.iter().flat_map(|route| &route.pools);
     let of_listeners = listeners.iter().flat_map(|listener| &listener.pools);
-    for (name, place) in of_routes.chain(of_listeners) {
+    let of_files = files.iter().flat_map(|files| &files.pool);
+    for (name, place) in of_routes.chain(of_listeners).chain(of_files) {
         if !names.contains(name.as_ref()) {
             findings.missing(unknown("pool", name, *place, &names));
         }
@@ -215,6 +224,15 @@ fn fastcgi_to_fastcgi(findings: &Findings<'_>, routes: &[WrittenRoute], pools: &
     }
 }
 
+fn files_of_routes(findings: &Findings<'_>, routes: &[WrittenRoute], written: &[Field<'_>]) {
+    let names: HashSet<&str> = written.iter().map(|field| field.key).collect();
+    for (name, place) in routes.iter().filter_map(|route| route.files.as_ref()) {
+        if !names.contains(name.as_ref()) {
+            findings.missing(unknown("files", name, *place, &names));
+        }
+    }
+}
+
 fn unknown(what: &str, name: &str, place: Place, known: &HashSet<&str>) -> Diagnostic {
     let mut known: Vec<&str> = known.iter().copied().collect();
     known.sort_unstable();
@@ -222,7 +240,11 @@ fn unknown(what: &str, name: &str, place: Place, known: &HashSet<&str>) -> Diagn
         [] => format!("add [{what}.{name}]"),
         known => suggest::did_you_mean(name, known.iter().copied()),
     };
-    Diagnostic::at(place, format!("there is no {what} `{name}`")).help(help)
+    let message = match what {
+        "files" => format!("there are no files `{name}`"),
+        what => format!("there is no {what} `{name}`"),
+    };
+    Diagnostic::at(place, message).help(help)
 }
 
 /// Two routes that could both take a request, and neither before the other.

@@ -1,8 +1,8 @@
 //! The words of the closed choices: the same in the file, the logs and the metrics.
 
 use super::model::{
-    Balance, Family, LogFormat, OnSkew, ProbeMethod, Protocol, ProxyProtocol, Start, TlsVersion,
-    WhenAllDown,
+    Balance, Encoding, Family, Level, Listing, LogFormat, OnSkew, ProbeMethod, Protocol,
+    ProxyProtocol, Start, Symlinks, TlsVersion, Try, WhenAllDown,
 };
 
 /// A closed choice whose values are written as words.
@@ -69,6 +69,36 @@ impl Words for OnSkew {
 impl Words for Family {
     const WORDS: &'static [(&'static str, Family)] =
         &[("both", Family::Both), ("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
+}
+
+impl Words for Listing {
+    const WORDS: &'static [(&'static str, Listing)] = &[
+        ("off", Listing::Off),
+        ("html", Listing::Html),
+        ("json", Listing::Json),
+        ("auto", Listing::Auto),
+    ];
+}
+
+impl Words for Try {
+    const WORDS: &'static [(&'static str, Try)] =
+        &[("file", Try::File), ("directory", Try::Directory)];
+}
+
+impl Words for Symlinks {
+    const WORDS: &'static [(&'static str, Symlinks)] =
+        &[("inside", Symlinks::Inside), ("never", Symlinks::Never), ("follow", Symlinks::Follow)];
+}
+
+/// Those that fields of HTTP say (RFC 9110, section 16.6.1).
+impl Words for Encoding {
+    const WORDS: &'static [(&'static str, Encoding)] =
+        &[("br", Encoding::Brotli), ("zstd", Encoding::Zstd), ("gzip", Encoding::Gzip)];
+}
+
+impl Words for Level {
+    const WORDS: &'static [(&'static str, Level)] =
+        &[("fast", Level::Fast), ("default", Level::Default), ("best", Level::Best)];
 }
 
 impl Words for LogFormat {

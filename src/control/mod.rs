@@ -4,7 +4,7 @@
 //! - `running`: the story: what comes in, what is published, how it ends.
 //! - `state`, `event`, `book`, `weights`, `breakers`, `runs`, `plight`, `skew`: what a change does; pure.
 //! - `status`, `route_status`, `gauges`: what the state looks like from outside; pure.
-//! - `prepare`, `rooms`, `certificates`, `secrets`, `error_pages`: from a file to what can be served.
+//! - `prepare`, `rooms`, `certificates`, `secrets`, `error_pages`, `directories`: from a file to what can be served.
 //! - `traces`: what a refused one must not leave behind.
 //! - `probe/`: active health checks, a task a backend.
 //! - `names/`: backends by name, a task a name.
@@ -18,6 +18,7 @@ mod ask;
 mod book;
 mod breakers;
 pub mod certificates;
+pub mod directories;
 pub mod error_pages;
 pub mod event;
 mod gauges;

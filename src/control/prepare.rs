@@ -10,12 +10,13 @@ use crate::{
     control::{
         admin::{AdminSocket, Watched},
         certificates::Certificates,
+        directories::{self, Directories},
         error_pages,
         event::{Line, Prepared, Refused},
         rooms, secrets,
         traces::Traces,
     },
-    http::error_pages::Pages,
+    http::{compressors::Compressors, error_pages::Pages},
     net::{
         listen::Sockets,
         tls::{ClientTls, ServerTls, Tickets},
@@ -40,6 +41,8 @@ pub struct Held {
     pub sticky_keys: HashMap<Arc<str>, Arc<Keys>>,
     pub access_log: Option<Arc<AccessLog>>,
     pub error_pages: Pages,
+    pub directories: Directories,
+    pub compressors: Arc<Compressors>,
     pub metrics: Arc<Metrics>,
     pub certificates: Certificates,
     pub tickets: Tickets,
@@ -81,6 +84,8 @@ pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
     let secrets = secrets.map_err(|found| troubles.extend(found)).unwrap_or_default();
     let error_pages = error_pages::load(&config);
     let error_pages = error_pages.map_err(|found| troubles.extend(found)).unwrap_or_default();
+    let roots = directories::roots(&config);
+    let roots = roots.map_err(|found| troubles.extend(found)).unwrap_or_default();
     if !troubles.is_empty() {
         reasons.push(Errors::from_places(&source, troubles).to_string());
     }
@@ -91,6 +96,9 @@ pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
     let traces = Traces::before(&config);
     let sockets = sockets(&config, held, &mut reasons);
     let access_log = note(access_log(&config, held), &mut reasons).flatten();
+    let directories = directories::directories(&config, roots, &held.directories, &held.metrics);
+    let directories = directories.map_err(|error| format!("no thread for files: {error}"));
+    let directories = note(directories, &mut reasons).unwrap_or_default();
     let page = note(page(&config, held), &mut reasons);
     let admin = note(admin(&config, held), &mut reasons);
     let (true, Some(page), Some(admin)) = (reasons.is_empty(), page, admin) else {
@@ -109,7 +117,18 @@ pub fn open(loaded: Loaded, held: &Held) -> Result<Ready, Refused> {
     warnings.extend(certificates.warnings(SystemTime::now()));
     warnings.extend(secrets.warnings.into_iter().map(Line::Warn));
     let sticky_keys = secrets.sticky_keys;
-    let parts = Parts { sockets, spoken, rooms, sticky_keys, access_log, error_pages, metrics };
+    let compressors = held.compressors.clone();
+    let parts = Parts {
+        sockets,
+        spoken,
+        rooms,
+        sticky_keys,
+        access_log,
+        error_pages,
+        directories,
+        compressors,
+        metrics,
+    };
     let prepared = Prepared { config, parts, diff, answers: Vec::new() };
     Ok(Ready { prepared, certificates, page, admin, warnings })
 }

@@ -39,6 +39,7 @@ fn action(action: &Action) -> ActionStatus {
             let weights = shares.iter().map(|share| (share.pool.to_string(), share.weight));
             ActionStatus::Split(weights.collect())
         }
+        Action::Files(files) => ActionStatus::Files(files.to_string()),
         Action::Redirect(Redirect { to, status }) => {
             ActionStatus::Redirect { status: *status, to: to.to_string() }
         }

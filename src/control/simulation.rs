@@ -22,7 +22,7 @@ use crate::{
         simulation::naming::{Left, NAMES, Naming},
         state::State,
     },
-    http::error_pages::Pages,
+    http::{compressors::Compressors, error_pages::Pages},
     net::listen::Sockets,
     observe::metrics::Metrics,
     pool::{
@@ -643,7 +643,9 @@ fn prepared(
         rooms: rooms::prepare(&config, held.map_or(&no_rooms, |held| &held.rooms)),
         sticky_keys: HashMap::new(),
         access_log: None,
+        directories: HashMap::new(),
         error_pages: Pages::default(),
+        compressors: Compressors::new(1),
         metrics: metrics.clone(),
     };
     Prepared { config: Arc::new(config), parts, diff: Vec::new(), answers: Vec::new() }

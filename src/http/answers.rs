@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::{
     config::{Redirect, Respond},
+    files::accept::Form,
     http::{
         error_pages::Page,
         grpc,
@@ -28,6 +29,9 @@ pub struct Answer {
 
 /// Whoever comes back at once finds the same queue (RFC 9110, section 10.2.3).
 const RETRY_AFTER: &str = "Retry-After: 5\r\n";
+
+/// What files are asked by (RFC 9110, section 10.2.1).
+const FILES_ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
 
 impl Answer {
     /// The page of an error: its status, its reason and the id under which the log knows it.
@@ -58,8 +62,11 @@ impl Answer {
 
     fn of_error(refusal: Refusal, request_id: &str, content_type: &str, body: Vec<u8>) -> Answer {
         let mut lines = format!("X-Request-Id: {request_id}\r\nCache-Control: no-store\r\n");
-        if matches!(refusal, refusal::QUEUE_FULL | refusal::QUEUE_TIMEOUT) {
+        if matches!(refusal, refusal::QUEUE_FULL | refusal::QUEUE_TIMEOUT | refusal::DISK_BUSY) {
             lines.push_str(RETRY_AFTER);
+        }
+        if refusal == refusal::METHOD_NOT_ALLOWED {
+            lines.push_str(FILES_ALLOW);
         }
         if refusal == refusal::CONNECT {
             lines.push_str("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
@@ -75,6 +82,35 @@ impl Answer {
         let body = format!("{status} {}\n", phrase(status)).into_bytes();
         let content_type = "text/plain; charset=utf-8".to_owned();
         Answer { status, written: status, content_type, lines, body }
+    }
+
+    /// What may be asked of files.
+    pub fn files_options() -> Answer {
+        let content_type = String::new();
+        let lines = FILES_ALLOW.as_bytes().to_vec();
+        Answer { status: 204, written: 204, content_type, lines, body: Vec::new() }
+    }
+
+    /// What a directory holds: it may be another thing the next time, and another form for others.
+    pub fn listing(form: Form, text: String) -> Answer {
+        let content_type = match form {
+            Form::Html => "text/html; charset=utf-8",
+            Form::Json => "application/json",
+        };
+        let lines =
+            b"Cache-Control: no-cache\r\nVary: Accept\r\nX-Content-Type-Options: nosniff\r\n";
+        let (content_type, lines, body) =
+            (content_type.to_owned(), lines.to_vec(), text.into_bytes());
+        Answer { status: 200, written: 200, content_type, lines, body }
+    }
+
+    /// The same with another header line.
+    pub fn with_line(mut self, name: &str, value: &[u8]) -> Answer {
+        self.lines.extend_from_slice(name.as_bytes());
+        self.lines.extend_from_slice(b": ");
+        self.lines.extend_from_slice(value);
+        self.lines.extend_from_slice(b"\r\n");
+        self
     }
 
     pub fn of_redirect(redirect: &Redirect, values: &Values<'_>) -> Answer {
@@ -145,6 +181,7 @@ pub fn phrase(status: u16) -> &'static str {
         201 => "Created",
         202 => "Accepted",
         204 => "No Content",
+        206 => "Partial Content",
         301 => "Moved Permanently",
         302 => "Found",
         303 => "See Other",
@@ -158,8 +195,10 @@ pub fn phrase(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         410 => "Gone",
+        412 => "Precondition Failed",
         413 => "Content Too Large",
         414 => "URI Too Long",
+        416 => "Range Not Satisfiable",
         417 => "Expectation Failed",
         418 => "I'm a teapot",
         421 => "Misdirected Request",

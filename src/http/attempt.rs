@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::{
     config::HostHeader,
     http::{
+        compression::{self, Judged, Verdict},
         content::{Content, Rest},
         downstream::{EndsBy, GivenUp},
         exchange::{self, Bounds, Cut, NoAnswer, Upload},
@@ -360,16 +361,25 @@ impl<'a> Attempt<'_, 'a> {
         response: &Response,
         rules: ResponseRules,
     ) -> Result<Next, NoAnswer> {
-        let framing = framing_for(self.exchange.request.version, rules.framing);
+        let (route, request) = (self.record.route, self.exchange.request);
+        let Judged { verdict, encoded } =
+            compression::judged(route, request, response, rules.framing);
+        let framing = verdict.framing(rules.framing);
+        let framing = framing_for(self.exchange.request.version, framing);
         // A request that is not all sent when its answer comes has no clean end.
         if !upload.is_done() || framing == Framing::UntilClose {
             self.exchange.last = Last::Imposed;
         }
         self.exchange.settle();
-        let head = self.answer_head(response, framing);
+        let head = self.answer_head(response, framing, verdict);
         let head_length = head.len() as u64;
         let client = &mut self.exchange.client;
-        let mut download = Passage::of_answer(head, rules.framing, framing, client, upstream);
+        let mut download = match encoded {
+            None => Passage::of_answer(head, rules.framing, framing, client, upstream),
+            Some(encoded) => {
+                Passage::of_encoded_answer(head, encoded, rules.framing, framing, upstream)
+            }
+        };
         if self.pool.pool.config.splice {
             download.allow_splicing();
         }
@@ -387,6 +397,9 @@ impl<'a> Attempt<'_, 'a> {
         self.note_spliced(upload.spliced() + download.spliced());
         self.record.bytes_out = download.moved();
         self.record.wire_out = head_length + download.moved();
+        if let Some(route) = route {
+            verdict.count(&route.metrics, self.exchange.local.slot, &download);
+        }
         if let Err(cut) = relayed {
             return Ok(self.cut_off(cut, framing));
         }
@@ -402,14 +415,17 @@ impl<'a> Attempt<'_, 'a> {
         }
     }
 
-    fn answer_head(&self, response: &Response, framing: Framing) -> Lent<u8> {
+    fn answer_head(&self, response: &Response, framing: Framing, verdict: Verdict) -> Lent<u8> {
         let dated = response.fields.first(Name::Date).is_some();
         let date = (!dated).then(|| http_date(SystemTime::now()));
         let set_cookie = self.cookie.as_deref();
         let inbound = Inbound { framing, date, set_cookie, ..self.exchange.inbound(self.record) };
         let mut head = Lent::default();
         head.reserve(HEAD_BYTES);
-        headers::write_response(&mut head, response, &inbound);
+        match verdict {
+            Verdict::AsItIs => headers::write_response(&mut head, response, &inbound),
+            verdict => verdict.write_response(&mut head, response, &inbound),
+        }
         head
     }
 

@@ -6,8 +6,8 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use crate::{
-    http::site::Site, net::closing::Closing, observe::metrics::GenerationAlive,
-    pool::local::LocalPool,
+    files::local::LocalDirectory, http::site::Site, net::closing::Closing,
+    observe::metrics::GenerationAlive, pool::local::LocalPool,
 };
 
 /// A site with this worker's own pools, for the length of one request.
@@ -15,6 +15,8 @@ pub struct Serving {
     pub site: Arc<Site>,
     /// In the order that `Target::Pool` counts in.
     pub pools: Rc<Vec<Rc<LocalPool>>>,
+    /// In the order that `Target::Files` counts in.
+    pub directories: Rc<Vec<Rc<LocalDirectory>>>,
     /// What a request holds of its generation is in memory until the request is over.
     pub alive: Arc<GenerationAlive>,
 }

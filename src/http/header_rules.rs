@@ -44,6 +44,11 @@ impl Changes<'_> {
         self.rules.drops(fields.bytes(line.name))
     }
 
+    /// Whether a line of that name goes.
+    pub fn drops_name(&self, name: &[u8]) -> bool {
+        self.rules.drops(name)
+    }
+
     /// Appends the lines that a route adds.
     pub fn write(&self, out: &mut Vec<u8>) {
         self.write_unless(out, |_| false);

@@ -224,6 +224,18 @@ pub enum Connection {
 
 /// Writes the head of a backend's answer to a client.
 pub fn write_response(out: &mut Vec<u8>, response: &Response, inbound: &Inbound<'_>) {
+    write_changed(out, response, inbound, |_| true, |_, _| {});
+}
+
+/// The same without the lines that are not to be kept, and with more of them; `more` is told which of
+/// those that came would have been passed on.
+pub fn write_changed(
+    out: &mut Vec<u8>,
+    response: &Response,
+    inbound: &Inbound<'_>,
+    keeps: impl Fn(&Line) -> bool,
+    more: impl FnOnce(&mut Vec<u8>, &dyn Fn(&Line) -> bool),
+) {
     out.extend_from_slice(b"HTTP/1.1 ");
     digits::number(out, response.status.into());
     out.push(b' ');
@@ -234,7 +246,7 @@ pub fn write_response(out: &mut Vec<u8>, response: &Response, inbound: &Inbound<
     // 8.6); with 1xx and 204 it may not stand at all.
     let no_length =
         matches!(response.status, 100..=199 | 204) || inbound.framing == Framing::Chunked;
-    response.fields.copy_kept(out, |line| {
+    let is_kept = |line: &Line| {
         let dropped = match line.known {
             Name::ContentLength => no_length,
             Name::StrictTransportSecurity => inbound.hsts.is_some(),
@@ -243,10 +255,12 @@ pub fn write_response(out: &mut Vec<u8>, response: &Response, inbound: &Inbound<
         !dropped
             && !named.has(&response.fields, line)
             && !inbound.changes.is_some_and(|it| it.drops(&response.fields, line))
-    });
+    };
+    response.fields.copy_kept(out, |line| is_kept(line) && keeps(line));
     if let Some(changes) = &inbound.changes {
         changes.write(out);
     }
+    more(out, &is_kept);
     if inbound.framing == Framing::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }

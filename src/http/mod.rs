@@ -1,7 +1,7 @@
 //! HTTP: the story of a request, and what decides in it.
 //!
 //! Read `connection` (a request after the other), then `proxy` (the story of one), `forward` (its
-//! tries) or `reply` (what we say by ourselves), and `attempt` (one try at one backend), which
+//! tries), `files` (a directory's), or `reply` (what we say by ourselves), and `attempt` (one try at one backend), which
 //! `place`, `reach` and `hedge` are parts of: a place at a backend, a connection to it, a second one
 //! where it is late. What decides is pure: `refusal` (the table of what is not let in), `target`,
 //! `route`, `conditions`, `rewrite`, `split`, `variables`, `key`, `header_rules`, `headers`,
@@ -13,6 +13,8 @@
 
 pub mod answers;
 pub mod attempt;
+pub mod compression;
+pub mod compressors;
 pub mod conditions;
 pub mod connection;
 pub mod content;
@@ -23,6 +25,7 @@ pub mod downstream;
 pub mod error_pages;
 pub mod exchange;
 pub mod fastcgi;
+pub mod files;
 pub mod forward;
 pub mod grpc;
 pub mod h1;

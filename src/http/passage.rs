@@ -13,7 +13,7 @@ use super::{
         body::{Body, Framing},
         pump::{Coding, Pump, Stopped, Waiting},
     },
-    transfer::{Content, Sink, Source, Transfer},
+    transfer::{Content, Encoded, Sink, Source, Transfer},
     upstream::Upstream,
 };
 
@@ -21,7 +21,7 @@ use super::{
 pub enum Passage {
     /// Between two connections of HTTP/1, or one and FastCGI, which copies least.
     Lines(Pump),
-    /// With HTTP/2 at one end or at both.
+    /// With HTTP/2 at one end or at both, or encoded on its way.
     Frames(Box<Transfer>),
 }
 
@@ -110,6 +110,23 @@ impl Passage {
                 Passage::frames(head, Content::Frames { left }, coding)
             }
         }
+    }
+
+    /// An answer whose body is encoded on its way: from HTTP/1 to HTTP/1 as well, as it is not written
+    /// from where it was read.
+    pub fn of_encoded_answer(
+        head: Lent<u8>,
+        encoded: Box<Encoded>,
+        from: Framing,
+        to: Framing,
+        upstream: &Upstream,
+    ) -> Passage {
+        let content = match upstream {
+            Upstream::H1(_) | Upstream::Fastcgi(_) => Content::Lines(Body::of_answer(from)),
+            Upstream::H2(_) => Content::Frames { left: u64::MAX },
+        };
+        let transfer = Transfer::new(head.kept(), content, coding(to)).encoding(encoded);
+        Passage::Frames(Box::new(transfer))
     }
 
     fn frames(head: Lent<u8>, content: Content, coding: Coding) -> Passage {
@@ -204,6 +221,14 @@ impl Passage {
         match self {
             Passage::Lines(pump) => pump.moved(),
             Passage::Frames(transfer) => transfer.moved(),
+        }
+    }
+
+    /// Bytes of the body as they came, where it is encoded on its way.
+    pub fn taken(&self) -> u64 {
+        match self {
+            Passage::Lines(_) => 0,
+            Passage::Frames(transfer) => transfer.taken(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The story of a request: read strictly, routed, tried at one backend or at several, answered.
 
+use std::borrow::Cow;
+
 use tokio::time::Instant;
 
 use crate::{
@@ -10,6 +12,7 @@ use crate::{
         door::{Door, Serving},
         downstream::Downstream,
         fastcgi,
+        files::{self, Sought},
         forward::forward,
         h1::{body::Framing, rules},
         header_rules::{Changes, HeaderRules},
@@ -22,7 +25,7 @@ use crate::{
         request_id::RequestId,
         route::{self, Ambiguous, Route, Rules},
         sticky,
-        target::{self, Target},
+        target::{self, Forwarded, Target},
         tunnel::Tunnel,
         upgrade,
         variables::Values,
@@ -212,6 +215,17 @@ async fn answer<'a>(exchange: &mut Exchange<'a>, record: &mut Record<'a>) -> Nex
             let served = fastcgi::serve::serve(exchange, record, scripts, &rules, &forwarded);
             return Box::pin(served).await;
         }
+        route::Target::Files { index, otherwise } => {
+            let sought = match found.sought(exchange, &target, *index, *otherwise) {
+                Ok(sought) => sought,
+                Err(refusal) => return refuse_last(exchange, record, refusal).await,
+            };
+            match (files::serve(exchange, record, &rules, &sought).await, otherwise) {
+                (Some(next), _) => return next,
+                (None, Some(pool)) => *pool,
+                (None, None) => unreachable!("what no pool is behind is answered by files"),
+            }
+        }
         route::Target::Pool(index) => *index,
         route::Target::Split(split) => {
             let (pools, fields) = (&exchange.serving.pools, &exchange.request.fields);
@@ -235,6 +249,32 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
+    /// What the route has files looked up for: the path that a backend would get.
+    fn sought<'t>(
+        &'t self,
+        exchange: &Exchange<'a>,
+        target: &Target<'t>,
+        index: usize,
+        otherwise: Option<usize>,
+    ) -> Result<Sought<'a, 't>, Refusal> {
+        let directory = &*exchange.serving.directories[index];
+        let known = self.reading.as_ref().map_or("/", |reading| &*reading.path);
+        let path = match self.forwarded(target)?.forwarded {
+            Forwarded::AsItCame(_) | Forwarded::Root { .. } => Cow::Borrowed(known),
+            Forwarded::Rewritten { prefix, left, .. } => {
+                let path = format!("{prefix}{left}");
+                let reading = path::read(&path).map_err(|_| refusal::BAD_PATH)?;
+                Cow::Owned(reading.path.into_owned())
+            }
+        };
+        Ok(Sought {
+            directory,
+            path,
+            known_as: (known, target.query()),
+            has_pool: otherwise.is_some(),
+        })
+    }
+
     /// The target as a backend gets it.
     fn forwarded<'t>(&'t self, target: &Target<'t>) -> Result<Target<'t>, Refusal> {
         let (Some(rewrite), Some(reading)) = (&self.route.rules.rewrite, &self.reading) else {

@@ -9,6 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
+    files::directory::Directory,
     http::{
         exchange::Cut, local::Local, refusal::Refusal, request_id::RequestId, route::Route,
         site::Site,
@@ -17,7 +18,7 @@ use crate::{
     net::{clock, relay::Moved, tls::ClientCertificate},
     observe::{
         access_log::Entry,
-        metrics::{ListenerMetrics, RouteMetrics},
+        metrics::{FilesMetrics, ListenerMetrics, RouteMetrics},
         reason::Reason,
     },
     pool::{
@@ -38,6 +39,7 @@ pub struct Record<'a> {
     pub certificate: Option<&'a ClientCertificate>,
     pub route: Option<&'a Route>,
     pub pool: Option<&'a Pool>,
+    pub files: Option<&'a Directory>,
     pub member: Option<&'a Member>,
     /// What the client was answered, of a gRPC client in HTTP's words; `None` while it has no answer.
     pub status: Option<u16>,
@@ -64,6 +66,7 @@ impl<'a> Record<'a> {
             certificate: None,
             route: None,
             pool: None,
+            files: None,
             member: None,
             status: None,
             attempts: 0,
@@ -101,6 +104,7 @@ impl<'a> Record<'a> {
             tls: site.is_tls(),
             route: self.route.map(|route| (&*route.name, &*route.metrics)),
             pool: self.pool.map(|pool| &*pool.config.name),
+            files: self.files.map(|files| (&*files.config.name, &*files.metrics)),
             backend: self.member.map(|member| &*member.backend),
         };
         self.tell(local, &parties, request);
@@ -130,6 +134,7 @@ impl<'a> Record<'a> {
             certificate: None,
             route: None,
             pool: None,
+            files: None,
             member: None,
             status: self.status,
             attempts: self.attempts,
@@ -150,6 +155,9 @@ impl<'a> Record<'a> {
         metrics.request(slot, self.status.unwrap_or(0), total);
         metrics.received(slot, self.bytes_in);
         metrics.sent(slot, self.bytes_out);
+        if let Some((_, metrics)) = parties.files {
+            metrics.request(slot, self.status.unwrap_or(0), self.bytes_out);
+        }
         let (_, metrics) = parties.listener;
         metrics.received(slot, request.fields.length() + self.bytes_in);
         metrics.sent(slot, self.wire_out);
@@ -178,6 +186,7 @@ impl<'a> Record<'a> {
             listener: parties.listener.0,
             route: parties.route.map(|(name, _)| name),
             pool: parties.pool,
+            files: parties.files.map(|(name, _)| name),
             backend: backend.as_deref(),
             status: self.status,
             attempts: self.attempts,
@@ -204,6 +213,7 @@ struct Parties<'a> {
     tls: bool,
     route: Option<(&'a str, &'a RouteMetrics)>,
     pool: Option<&'a str>,
+    files: Option<(&'a str, &'a FilesMetrics)>,
     backend: Option<&'a Backend>,
 }
 
@@ -239,6 +249,7 @@ impl Kept {
             tls: self.tls,
             route: self.route.as_ref().map(|(name, metrics)| (&**name, &**metrics)),
             pool: self.pool.as_deref(),
+            files: None,
             backend: self.backend.as_deref(),
         };
         self.record.tell(local, &parties, &self.request);

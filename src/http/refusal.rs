@@ -118,6 +118,15 @@ table! {
     LENGTH_NEEDED = LengthRequired "a script must be told the length of the body, which is longer than what is read to find it out";
     PARAMETER_TOO_LONG = HeadersTooLarge "what came under the name of one header is longer than a FastCGI record";
 
+    // Files (RFC 9110, sections 13.1, 14.2 and 15.5).
+    METHOD_NOT_ALLOWED = MethodNotAllowed "files are asked by GET and HEAD alone";
+    PRECONDITION_FAILED = PreconditionFailed "the file is not what the request holds it to be";
+    RANGE_NOT_SATISFIABLE = RangeNotSatisfiable "no range that was asked for begins within the file";
+    NO_FILE = NoFile "there is no file of this name";
+    DISK_BUSY = DiskBusy "as many requests wait for the disk as may";
+    DISK_TIMEOUT = DiskTimeout "the disk did not answer within the timeout of reads";
+    FILE_UNREADABLE = FileUnreadable "the file can not be read; the log says why";
+
     // Nobody to answer.
     NO_ROUTE = NoRoute "no route takes this request";
     NO_BACKEND = NoBackend "no backend of the pool is up";

@@ -73,16 +73,34 @@ pub async fn give(
     rules: &RequestRules,
     answer: &Answer,
 ) -> Next {
+    match take_in_body(exchange, record, rules).await {
+        Ok(()) => send(exchange, record, answer).await,
+        Err(next) => next,
+    }
+}
+
+/// A short body is dropped, a long one is not waited for.
+///
+/// # Errors
+/// It is wrong, and that has been answered; or the client has gone.
+pub async fn take_in_body(
+    exchange: &mut Exchange<'_>,
+    record: &mut Record<'_>,
+    rules: &RequestRules,
+) -> Result<(), Next> {
     match take_in_short_body(exchange, rules, None).await {
         Ok(Content::InHand(length)) => exchange.client.consume(length),
         Ok(Content::Streamed) => exchange.last = Last::Imposed,
-        Err(NoRequest::Gone) => return gone(record),
-        Err(NoRequest::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
+        Err(NoRequest::Gone) => return Err(gone(record)),
+        Err(NoRequest::Refused(refusal)) => {
+            return Err(refuse_last(exchange, record, refusal).await);
+        }
     }
-    send(exchange, record, answer).await
+    Ok(())
 }
 
-async fn send(exchange: &mut Exchange<'_>, record: &mut Record<'_>, answer: &Answer) -> Next {
+/// Sends an answer of ours to a request whose body is done with.
+pub async fn send(exchange: &mut Exchange<'_>, record: &mut Record<'_>, answer: &Answer) -> Next {
     let head_only = exchange.request.method == Method::Head;
     exchange.settle();
     let mut bytes = Vec::new();

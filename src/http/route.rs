@@ -12,6 +12,7 @@ use std::{collections::HashMap, sync::Arc};
 use crate::{
     config::{Conditions, HostMatch, PathMatch, Redirect, Respond, RouteBounds},
     http::{
+        compression::Compression,
         conditions::{self, Asked, Verdict},
         error_pages::ErrorPages,
         fastcgi::serve::Scripts,
@@ -40,6 +41,7 @@ pub struct Rules {
     pub bounds: RouteBounds,
     pub error_pages: ErrorPages,
     pub mirror: Option<Mirror>,
+    pub compression: Option<Compression>,
 }
 
 /// What becomes of a request.
@@ -48,6 +50,11 @@ pub enum Target {
     Pool(usize),
     Scripts(Scripts),
     Split(Split),
+    /// An index into `Serving::directories`, and into `Serving::pools` for what is not there.
+    Files {
+        index: usize,
+        otherwise: Option<usize>,
+    },
     Redirect(Redirect),
     Respond(Respond),
 }

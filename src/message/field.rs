@@ -7,9 +7,12 @@ pub enum Name {
     Via,
     Date,
     Host,
+    Range,
     Expect,
     Cookie,
     Proxy,
+    IfMatch,
+    IfRange,
     Trailer,
     Upgrade,
     Referer,
@@ -19,6 +22,7 @@ pub enum Name {
     UserAgent,
     XRequestId,
     XRealIp,
+    IfNoneMatch,
     Authorization,
     ContentLength,
     Http2Settings,
@@ -27,8 +31,10 @@ pub enum Name {
     XForwardedPort,
     ProxyConnection,
     XForwardedProto,
+    IfModifiedSince,
     TransferEncoding,
     ProxyAuthenticate,
+    IfUnmodifiedSince,
     ProxyAuthorization,
     StrictTransportSecurity,
     /// One of those by which a proxy tells whom it has verified: ours, and those of RFC 9440.
@@ -55,12 +61,15 @@ impl Name {
             3 if is(b"via") => Name::Via,
             4 if is(b"host") => Name::Host,
             4 if is(b"date") => Name::Date,
+            5 if is(b"range") => Name::Range,
             5 if is(b"proxy") => Name::Proxy,
             6 if is(b"expect") => Name::Expect,
             6 if is(b"cookie") => Name::Cookie,
             7 if is(b"trailer") => Name::Trailer,
             7 if is(b"upgrade") => Name::Upgrade,
             7 if is(b"referer") => Name::Referer,
+            8 if is(b"if-match") => Name::IfMatch,
+            8 if is(b"if-range") => Name::IfRange,
             9 if is(b"forwarded") => Name::Forwarded,
             9 if is(b"x-real-ip") => Name::XRealIp,
             10 if is(b"connection") => Name::Connection,
@@ -68,6 +77,7 @@ impl Name {
             10 if is(b"user-agent") => Name::UserAgent,
             11 if is(b"client-cert") => Name::ClientCertificate,
             12 if is(b"x-request-id") => Name::XRequestId,
+            13 if is(b"if-none-match") => Name::IfNoneMatch,
             13 if is(b"authorization") => Name::Authorization,
             14 if is(b"content-length") => Name::ContentLength,
             14 if is(b"http2-settings") => Name::Http2Settings,
@@ -77,10 +87,12 @@ impl Name {
             16 if is(b"proxy-connection") => Name::ProxyConnection,
             17 if is(b"client-cert-chain") => Name::ClientCertificate,
             17 if is(b"x-forwarded-proto") => Name::XForwardedProto,
+            17 if is(b"if-modified-since") => Name::IfModifiedSince,
             17 if is(b"transfer-encoding") => Name::TransferEncoding,
             18 if is(b"proxy-authenticate") => Name::ProxyAuthenticate,
             20 if is(b"x-client-cert-verify") => Name::ClientCertificate,
             21 if is(b"x-client-cert-subject") => Name::ClientCertificate,
+            19 if is(b"if-unmodified-since") => Name::IfUnmodifiedSince,
             19 if is(b"proxy-authorization") => Name::ProxyAuthorization,
             25 if is(b"x-client-cert-fingerprint") => Name::ClientCertificate,
             25 if is(b"strict-transport-security") => Name::StrictTransportSecurity,
@@ -103,9 +115,15 @@ impl Name {
             Name::Via
             | Name::Date
             | Name::Host
+            | Name::Range
             | Name::Expect
             | Name::Cookie
             | Name::Proxy
+            | Name::IfMatch
+            | Name::IfRange
+            | Name::IfNoneMatch
+            | Name::IfModifiedSince
+            | Name::IfUnmodifiedSince
             | Name::Trailer
             | Name::Referer
             | Name::Forwarded

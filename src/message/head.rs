@@ -106,6 +106,21 @@ impl Fields {
         self.lines.iter().filter(move |line| line.known == known).map(|line| self.value(line))
     }
 
+    /// The value of the one line of that name; none where there are several.
+    pub fn only(&self, known: Name) -> Option<&[u8]> {
+        let mut values = self.all(known);
+        let value = values.next()?;
+        values.next().is_none().then_some(value)
+    }
+
+    /// The values of all lines of a name that is none of those that we know.
+    pub fn named<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let is_named = move |line: &&Line| {
+            line.known == Name::Other && self.bytes(line.name).eq_ignore_ascii_case(name)
+        };
+        self.lines.iter().filter(is_named).map(|line| self.value(line))
+    }
+
     /// Appends every line that is kept, in runs.
     pub fn copy_kept(&self, out: &mut Vec<u8>, keep: impl Fn(&Line) -> bool) {
         let mut run: Option<Span> = None;

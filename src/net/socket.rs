@@ -3,6 +3,7 @@
 //! slice is sent as such, and a new connection is not watched before something has to be waited for.
 
 use std::{
+    fs::File,
     io::{self, IoSlice},
     net::{Shutdown, SocketAddr},
     os::{
@@ -103,6 +104,32 @@ impl Socket {
             State::Watched(tcp) => drain(tcp, Interest::WRITABLE, bytes.len(), || send(tcp, bytes)),
             State::Lost => Err(lost()),
         }
+    }
+
+    /// Sends what there is room for of a file, from `at` on; 0 is the file's end.
+    pub fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &File,
+        at: u64,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        // Less than asked for may be the file's end: only the kernel's refusal says that there is no room.
+        self.poll_call(context, Direction::Out, 0, |fd| {
+            Ok(rustix::fs::sendfile(fd, file, Some(&mut at.clone()), length)?)
+        })
+    }
+
+    /// Sends what is at once followed by more, which the kernel puts into one packet with it.
+    pub fn poll_send_more(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
+        self.poll_call(context, Direction::Out, bytes.len(), |fd| {
+            Ok(rustix::net::send(fd, bytes, flags)?)
+        })
     }
 
     /// Waits until something has come.

@@ -3,9 +3,13 @@
 
 use std::{
     future::{Future, poll_fn},
+    io,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
+    time::Duration,
 };
+
+use super::clock;
 
 use tokio::{
     task::coop::unconstrained,
@@ -55,6 +59,35 @@ impl Timer {
             self.poll(context, deadline).map(|()| Err(Elapsed))
         })
         .await
+    }
+}
+
+/// Whether what is written goes on, as whoever takes it has to take some of it within a while.
+pub struct Steadiness {
+    idle: Duration,
+    /// What was left at the last look, and until when it may be as much.
+    last: Option<(usize, Instant)>,
+}
+
+impl Steadiness {
+    pub fn new(idle: Duration) -> Steadiness {
+        Steadiness { idle, last: None }
+    }
+
+    /// Nothing more can be written now, and so much is left: ready with an error when that has been so
+    /// for too long. The clock is looked at only where something moved.
+    pub fn poll<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        timer: &mut Timer,
+        left: usize,
+    ) -> Poll<io::Result<T>> {
+        let deadline = match self.last {
+            Some((before, deadline)) if before == left => deadline,
+            _ => clock::now() + self.idle,
+        };
+        self.last = Some((left, deadline));
+        timer.poll(context, deadline).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 

@@ -1,6 +1,6 @@
-//! The three ways in which a moment is written here: in HTTP, in JSON, in the common log format.
-//! All are UTC, of fixed length, and pure. What lies before 1970 is written as its first moment,
-//! what lies after 9999 as its last.
+//! The three ways in which a moment is written here: in HTTP, in JSON, in the common log format;
+//! and the three in which HTTP lets others write one. All are UTC and pure. What we write is of fixed
+//! length: what lies before 1970 as its first moment, what lies after 9999 as its last.
 
 use std::{
     fmt,
@@ -45,6 +45,100 @@ pub fn http_date(time: SystemTime) -> Stamp<29> {
     Stamp(text)
 }
 
+/// Reads `Sun, 06 Nov 1994 08:49:37 GMT`, and what older senders write: `Sunday, 06-Nov-94 08:49:37
+/// GMT` and `Sun Nov  6 08:49:37 1994` (RFC 9110, section 5.6.7). Days that no calendar has are
+/// none; whether the day of the week is that of the date is not looked at. `now` settles the century
+/// of a year of two digits.
+pub fn parse_http_date(text: &[u8], now: SystemTime) -> Option<SystemTime> {
+    imf_fixdate(text).or_else(|| asctime(text)).or_else(|| rfc850(text, now))?.time()
+}
+
+fn imf_fixdate(text: &[u8]) -> Option<Written<'_>> {
+    let [a, b, c, b',', b' ', rest @ ..] = text else {
+        return None;
+    };
+    let [d1, d2, b' ', m1, m2, m3, b' ', y1, y2, y3, y4, b' ', rest @ ..] = rest else {
+        return None;
+    };
+    let clock = rest.strip_suffix(b" GMT")?;
+    is_weekday(&[*a, *b, *c]).then_some(())?;
+    let year = number(&[*y1, *y2, *y3, *y4])?;
+    Some(Written { year, month: [*m1, *m2, *m3], day: number(&[*d1, *d2])?, clock })
+}
+
+fn asctime(text: &[u8]) -> Option<Written<'_>> {
+    let [a, b, c, b' ', m1, m2, m3, b' ', d1, d2, b' ', rest @ ..] = text else {
+        return None;
+    };
+    let (clock, [b' ', year @ ..]) = rest.split_at_checked(8)? else {
+        return None;
+    };
+    is_weekday(&[*a, *b, *c]).then_some(())?;
+    let day = if *d1 == b' ' { number(&[*d2])? } else { number(&[*d1, *d2])? };
+    let year = <&[u8; 4]>::try_from(year).ok()?;
+    Some(Written { year: number(year)?, month: [*m1, *m2, *m3], day, clock })
+}
+
+fn rfc850(text: &[u8], now: SystemTime) -> Option<Written<'_>> {
+    let comma = memchr::memchr(b',', text)?;
+    LONG_WEEKDAYS.contains(&&text[..comma]).then_some(())?;
+    let [b',', b' ', rest @ ..] = &text[comma..] else {
+        return None;
+    };
+    let [d1, d2, b'-', m1, m2, m3, b'-', y1, y2, b' ', rest @ ..] = rest else {
+        return None;
+    };
+    let clock = rest.strip_suffix(b" GMT")?;
+    let this_year = Civil::of(now).year;
+    let year = this_year - this_year % 100 + number(&[*y1, *y2])?;
+    // More than 50 years ahead is the past.
+    let year = if year > this_year + 50 { year - 100 } else { year };
+    Some(Written { year, month: [*m1, *m2, *m3], day: number(&[*d1, *d2])?, clock })
+}
+
+/// A date's parts, not yet held against the calendar.
+struct Written<'a> {
+    year: u32,
+    month: [u8; 3],
+    day: u32,
+    /// `08:49:37`.
+    clock: &'a [u8],
+}
+
+impl Written<'_> {
+    fn time(&self) -> Option<SystemTime> {
+        let month = 1 + MONTHS.iter().position(|month| **month == self.month)? as u32;
+        let [h1, h2, b':', m1, m2, b':', s1, s2] = *self.clock else {
+            return None;
+        };
+        let (hour, minute) = (number(&[h1, h2])?, number(&[m1, m2])?);
+        let second = number(&[s1, s2])?;
+        let days = day_number(self.year, month, self.day);
+        // A day too many would be one of the next month. The 60th second is a leap second.
+        let next = if month == 12 { (self.year + 1, 1) } else { (self.year, month + 1) };
+        let exists = self.day >= 1 && days < day_number(next.0, next.1, 1);
+        (exists && hour < 24 && minute < 60 && second <= 60).then_some(())?;
+        let second_of_day = i64::from(hour * 3_600 + minute * 60 + second);
+        let seconds = days * 86_400 + second_of_day;
+        let distance = Duration::from_secs(seconds.unsigned_abs());
+        if seconds < 0 {
+            UNIX_EPOCH.checked_sub(distance)
+        } else {
+            UNIX_EPOCH.checked_add(distance)
+        }
+    }
+}
+
+fn is_weekday(name: &[u8; 3]) -> bool {
+    WEEKDAYS.contains(&name)
+}
+
+fn number(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |number, byte| {
+        byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0'))
+    })
+}
+
 /// `2026-11-23T04:32:50.123Z` (RFC 3339, 5.6).
 pub fn rfc3339(time: SystemTime) -> Stamp<24> {
     let civil = Civil::of(time);
@@ -70,6 +164,9 @@ pub fn common_log(time: SystemTime) -> Stamp<28> {
 }
 
 const WEEKDAYS: [&[u8; 3]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];
+
+const LONG_WEEKDAYS: [&[u8]; 7] =
+    [b"Monday", b"Tuesday", b"Wednesday", b"Thursday", b"Friday", b"Saturday", b"Sunday"];
 
 const MONTHS: [&[u8; 3]; 12] = [
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
@@ -113,11 +210,12 @@ impl Civil {
     }
 }
 
+const DAYS_OF_ERA: u32 = 146_097;
+const DAYS_FROM_MARCH_OF_YEAR_0: u32 = 719_468;
+
 /// Year, month and day of a number of days since 1970-01-01. Years are counted from March, so
 /// that the leap day is the last of its year, and in eras of 400 years, which are all alike.
 fn date(days_since_1970: u32) -> (u32, u32, u32) {
-    const DAYS_OF_ERA: u32 = 146_097;
-    const DAYS_FROM_MARCH_OF_YEAR_0: u32 = 719_468;
     let days = days_since_1970 + DAYS_FROM_MARCH_OF_YEAR_0;
     let (era, day_of_era) = (days / DAYS_OF_ERA, days % DAYS_OF_ERA);
     let year_of_era =
@@ -128,6 +226,19 @@ fn date(days_since_1970: u32) -> (u32, u32, u32) {
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + u32::from(month <= 2);
     (year, month, day)
+}
+
+/// How many days after 1970-01-01 a day is: `date` the other way round, and before 1970 too.
+fn day_number(year: u32, month: u32, day: u32) -> i64 {
+    // The last months of the year before, to which January and February belong; an era more, so
+    // that the year 0 has one.
+    let year = year + 400 - u32::from(month <= 2);
+    let (era, year_of_era) = (year / 400, year % 400);
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = i64::from(era * DAYS_OF_ERA + day_of_era) - 1;
+    days - i64::from(DAYS_OF_ERA + DAYS_FROM_MARCH_OF_YEAR_0)
 }
 
 fn clock(text: &mut [u8], civil: &Civil) {
@@ -172,6 +283,95 @@ mod tests {
         ];
         for (seconds, text) in cases {
             assert_eq!(http_date(at(seconds)).as_str(), text);
+        }
+    }
+
+    #[test]
+    fn the_three_forms_of_others() {
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun Nov 06 08:49:37 1994",
+        ] {
+            let time = parse_http_date(text.as_bytes(), at(1_795_408_370));
+            assert_eq!(time, Some(at(784_111_777)), "{text}");
+        }
+        let year = |now, text: &str| {
+            let time = parse_http_date(text.as_bytes(), at(now)).unwrap();
+            http_date(time).as_str()[12..16].to_owned()
+        };
+        let in_2026 = 1_795_408_370;
+        assert_eq!(year(in_2026, "Friday, 01-Jan-76 00:00:00 GMT"), "2076");
+        assert_eq!(year(in_2026, "Friday, 01-Jan-77 00:00:00 GMT"), "1977");
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for days in (0..2_932_896).step_by(13) {
+            let time = at(days * 86_400 + days % 86_400);
+            assert_eq!(parse_http_date(http_date(time).as_bytes(), UNIX_EPOCH), Some(time));
+        }
+        let before = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(parse_http_date(b"Wed, 31 Dec 1969 23:59:59 GMT", UNIX_EPOCH), Some(before));
+        let first = UNIX_EPOCH - Duration::from_secs(62_167_219_200);
+        assert_eq!(parse_http_date(b"Sat, 01 Jan 0000 00:00:00 GMT", UNIX_EPOCH), Some(first));
+        let leap = parse_http_date(b"Sat, 31 Dec 2016 23:59:60 GMT", UNIX_EPOCH);
+        assert_eq!(leap, Some(at(1_483_228_800)));
+    }
+
+    #[test]
+    fn dates_that_are_none() {
+        for text in [
+            "",
+            "0",
+            "784111777",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 06 Nov 1994 08:49:37 +0000",
+            "Sun, 06 Nov 1994 08:49:37",
+            "sun, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 nov 1994 08:49:37 GMT",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun,06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 8:49:37 GMT",
+            "Sun, 06 Nov 1994 24:00:00 GMT",
+            "Sun, 06 Nov 1994 23:60:00 GMT",
+            "Sun, 06 Nov 1994 23:59:61 GMT",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "Sun, 31 Nov 1994 08:49:37 GMT",
+            "Wed, 29 Feb 1995 08:49:37 GMT",
+            "Thu, 29 Feb 1900 08:49:37 GMT",
+            "Sun, 32 Dec 1994 08:49:37 GMT",
+            "Sun, 06 Nov +994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 GMT ",
+            "Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06-Nov-94 08:49:37 GMT",
+            "Sunday, 06-Nov-1994 08:49:37 GMT",
+            "Sunday, 06 Nov 1994 08:49:37 GMT",
+            "Sun Nov 6 08:49:37 1994",
+            "Sun Nov  6 08:49:37 94",
+            "Sun Nov  6 08:49:37 1994 GMT",
+        ] {
+            assert_eq!(parse_http_date(text.as_bytes(), UNIX_EPOCH), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_date_panics() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let forms: [&[u8]; 3] = [
+            b"Sun, 06 Nov 1994 08:49:37 GMT",
+            b"Sunday, 06-Nov-94 08:49:37 GMT",
+            b"Sun Nov  6 08:49:37 1994",
+        ];
+        for _ in 0..50_000 {
+            let mut text = forms[random.usize(..forms.len())].to_vec();
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(..text.len());
+                text[at] = b"0123456789 :,-\xff"[random.usize(..15)];
+            }
+            text.truncate(random.usize(text.len() - 3..=text.len()));
+            parse_http_date(&text, at(random.u64(..1 << 40)));
         }
     }
 

@@ -4,7 +4,7 @@
 //! - [`counter`]: counts with one writer a slot, summed when they are read.
 //! - [`metrics`]: all that /metrics shows, by listener, route, pool and backend.
 //! - [`access_log`]: one line a request, by a bounded queue.
-//! - [`dates`]: the three ways in which a moment is written.
+//! - [`dates`]: the ways in which a moment is written, and HTTP's are read.
 //! - [`log`]: where the daemon's own words go.
 //!
 //! Nothing here knows of HTTP's rules, sockets or the configuration.

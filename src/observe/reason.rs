@@ -104,6 +104,22 @@ reasons! {
     ClientStalled = "client-stalled", None;
 
     // Nobody to give it to: a matter of the configuration, or of all backends.
+    /// A method that files are not asked by. Client.
+    MethodNotAllowed = "method-not-allowed", Some(405);
+    /// What the request holds a file to is not so (RFC 9110, section 13.1). Client.
+    PreconditionFailed = "precondition-failed", Some(412);
+    /// No range that was asked for begins within the file. Client.
+    RangeNotSatisfiable = "range-not-satisfiable", Some(416);
+    /// Nothing is there of that name, or nothing that may be seen. Client or files.
+    NoFile = "no-file", Some(404);
+    /// As many requests as may wait for the disk. Disk.
+    DiskBusy = "disk-busy", Some(503);
+    /// The disk said nothing within `timeout` of `reads`; or the answer had begun and is cut. Disk.
+    DiskTimeout = "disk-timeout", Some(503);
+    /// The system denied a file that is there; or the answer had begun and is cut. Files.
+    FileUnreadable = "file-unreadable", Some(500);
+    /// The file was changed while it was sent: the answer is cut. Files.
+    FileChanged = "file-changed", None;
     /// No route takes this host and path. Client or configuration.
     NoRoute = "no-route", Some(404);
     /// The path leads to no script below the root of its route. Client or configuration.

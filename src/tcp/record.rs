@@ -83,6 +83,7 @@ impl Record {
             listener: &self.listener,
             route: None,
             pool: Some(&self.pool),
+            files: None,
             backend: backend.as_deref(),
             status: None,
             attempts: self.attempts,

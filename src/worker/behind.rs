@@ -3,6 +3,7 @@
 use std::{pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
 use crate::{
+    files::local::LocalDirectory,
     http::{self, connection},
     net::{ends::Ends, local::Local, stream::Stream},
     pool::local::LocalPool,
@@ -23,12 +24,22 @@ pub enum Serving {
     Tcp(tcp::door::Serving),
 }
 
+/// A worker's own parts of what a snapshot holds, in its order.
+#[derive(Clone, Default)]
+pub struct Shares {
+    pub pools: Rc<Vec<Rc<LocalPool>>>,
+    pub directories: Rc<Vec<Rc<LocalDirectory>>>,
+}
+
 impl Serving {
-    /// Of one door of a snapshot, with this worker's own pools.
-    pub fn of(door: &Door, snapshot: &Snapshot, pools: &Rc<Vec<Rc<LocalPool>>>) -> Serving {
-        let (pools, alive) = (pools.clone(), snapshot.alive.clone());
+    /// Of one door of a snapshot.
+    pub fn of(door: &Door, snapshot: &Snapshot, shares: &Shares) -> Serving {
+        let Shares { pools, directories } = shares.clone();
+        let alive = snapshot.alive.clone();
         match door.site.clone() {
-            Site::Http(site) => Serving::Http(http::door::Serving { site, pools, alive }),
+            Site::Http(site) => {
+                Serving::Http(http::door::Serving { site, pools, directories, alive })
+            }
             Site::Tcp(site) => Serving::Tcp(tcp::door::Serving { site, pools, alive }),
         }
     }

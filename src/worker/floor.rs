@@ -10,18 +10,23 @@ use std::{
 };
 
 use crate::{
+    files::{directory::Directory, local::LocalDirectory},
     net::local::Local,
     observe::access_log::AccessLog,
     pool::local::LocalPool,
     snapshot::{Door, Phase, Snapshot},
-    worker::{accept::Post, behind::Serving, connections::Connections},
+    worker::{
+        accept::Post,
+        behind::{Serving, Shares},
+        connections::Connections,
+    },
 };
 
 /// One worker's doors and pools.
 pub struct Floor {
     index: usize,
     local: Rc<Local>,
-    pools: Rc<Vec<Rc<LocalPool>>>,
+    shares: Shares,
     posts: HashMap<SocketAddr, Rc<Post>>,
     /// Where nobody could be posted yet. The kernel sends its share of connections there all the same.
     owed: HashSet<SocketAddr>,
@@ -35,7 +40,7 @@ impl Floor {
         let mut floor = Floor {
             index,
             local: Rc::new(Local::new(index, snapshot.metrics.clone())),
-            pools: Rc::default(),
+            shares: Shares::default(),
             posts: HashMap::new(),
             owed: HashSet::new(),
             connections: Rc::default(),
@@ -51,6 +56,7 @@ impl Floor {
         self.phase = snapshot.phase;
         self.follow_log(snapshot);
         self.follow_pools(snapshot);
+        self.follow_directories(snapshot);
         self.follow_doors(snapshot);
     }
 
@@ -72,10 +78,11 @@ impl Floor {
         self.connections.ended().await;
     }
 
-    /// Closes connections to backends that have been idle too long.
+    /// Closes connections to backends that have been idle too long, and files that nobody asks for.
     pub fn sweep(&self) {
         let now = Instant::now();
-        self.pools.iter().for_each(|pool| pool.sweep(now));
+        self.shares.pools.iter().for_each(|pool| pool.sweep(now));
+        self.shares.directories.iter().for_each(|directory| directory.sweep());
     }
 
     fn follow_log(&mut self, snapshot: &Snapshot) {
@@ -93,13 +100,27 @@ impl Floor {
     fn follow_pools(&mut self, snapshot: &Snapshot) {
         let name = |pool: &LocalPool| pool.pool.config.name.clone();
         let mut previous: HashMap<Arc<str>, &LocalPool> =
-            self.pools.iter().map(|pool| (name(pool), &**pool)).collect();
+            self.shares.pools.iter().map(|pool| (name(pool), &**pool)).collect();
         let take = |pool: &Arc<crate::pool::members::Pool>| {
             LocalPool::new(pool.clone(), self.index, previous.remove(&pool.config.name))
         };
         let pools: Vec<Rc<LocalPool>> = snapshot.pools.iter().map(take).collect();
         previous.into_values().for_each(LocalPool::retire);
-        self.pools = Rc::new(pools);
+        self.shares.pools = Rc::new(pools);
+    }
+
+    /// A directory that is the very same keeps what it holds.
+    fn follow_directories(&mut self, snapshot: &Snapshot) {
+        let (slot, workers) = (self.index, snapshot.metrics.control_slot());
+        let take = |directory: &Arc<Directory>| {
+            let same = |before: &&Rc<LocalDirectory>| Arc::ptr_eq(&before.directory, directory);
+            match self.shares.directories.iter().find(same) {
+                Some(same) => same.clone(),
+                None => Rc::new(LocalDirectory::new(directory.clone(), slot, workers)),
+            }
+        };
+        let directories = snapshot.directories.iter().map(take).collect();
+        self.shares.directories = Rc::new(directories);
     }
 
     fn follow_doors(&mut self, snapshot: &Snapshot) {
@@ -112,7 +133,7 @@ impl Floor {
         gone.for_each(|(_, post)| post.close());
         self.owed.retain(|address| snapshot.doors.contains_key(address));
         for (address, door) in &snapshot.doors {
-            let serving = Serving::of(door, snapshot, &self.pools);
+            let serving = Serving::of(door, snapshot, &self.shares);
             if let Some(post) = self.posts.get(address) {
                 post.change(door, serving);
                 continue;

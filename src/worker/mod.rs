@@ -65,6 +65,8 @@ pub fn spawn(
     let thread = std::thread::Builder::new().name(format!("{THREAD}{index}")).spawn(move || {
         let mut builder = Builder::new_current_thread();
         builder.enable_all().on_thread_unpark(clock::wake);
+        // A panic in a job ends the connection that waits for it, as one of the connection's own does.
+        builder.thread_name(format!("{THREAD}{index}-job"));
         match builder.build_local(LocalOptions::default()) {
             Ok(runtime) => {
                 let _ = tell.send(Ok(()));
@@ -87,7 +89,8 @@ fn live(
     let local = runtime.block_on(work(index, snapshots, &place));
     // What is cut here writes its last lines. Only then is the place given up: whoever waits for that
     // closes the access log.
-    drop(runtime);
+    // A thread that a slow disk keeps waiting must not hold the end up.
+    runtime.shutdown_background();
     local.set_log(None);
     drop(place);
 }

@@ -10,6 +10,7 @@ mod breaks;
 mod client_certificates;
 mod demo;
 mod fastcgi;
+mod files;
 mod forwarding;
 mod harness;
 mod health;

@@ -42,6 +42,7 @@ fn action(route: &RouteStatus) -> String {
             let weight = |(pool, weight): (&String, &u32)| format!("{pool} {weight}");
             format!("split {}", weights.iter().map(weight).collect::<Vec<_>>().join(", "))
         }
+        ActionStatus::Files(files) => format!("files {files}"),
         ActionStatus::Redirect { status, to } => format!("redirect {status} {to}"),
         ActionStatus::Respond { status } => format!("respond {status}"),
     };

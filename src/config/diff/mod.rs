@@ -1,5 +1,6 @@
 //! What a reload changes, in words for the log.
 
+mod files;
 mod listener;
 mod pool;
 mod resolver;
@@ -36,9 +37,11 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let Config {
         workers,
         drain_timeout,
+        max_compressions,
         listeners,
         routes,
         pools,
+        files: old_files,
         resolver: old_resolver,
         access_log,
         metrics,
@@ -49,6 +52,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         changes.line(format!("workers {workers} -> {}", new.workers));
     }
     changes.duration("drain_timeout", *drain_timeout, new.drain_timeout);
+    changes.value("max_compressions", max_compressions, new.max_compressions);
     for gone in gone(listeners, &new.listeners, |it| &it.name) {
         changes.note(format!("listener {} removed", gone.name));
         changes.closes(&gone.bind);
@@ -65,6 +69,10 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     for (old, new) in changes.by_name("pool", pools, &new.pools, |it| &it.name) {
         changes.about(format!("pool {}: ", old.name));
         pool::compare(&mut changes, old, new);
+    }
+    for (old, new) in changes.by_name("files", old_files, &new.files, |it| &it.name) {
+        changes.about(format!("files {}: ", old.name));
+        files::compare(&mut changes, old, new);
     }
     changes.about("resolver: ".to_owned());
     resolver::compare(&mut changes, old_resolver, &new.resolver);
@@ -393,6 +401,42 @@ backends = ["10.0.1.21:8080"]
                 "listener https: certificate /a.crt removed",
                 "listener https: certificate /b.crt added",
             ],
+        );
+    }
+
+    #[test]
+    fn compression_that_comes_changes_and_goes() {
+        check(
+            "pool = \"app\"\n",
+            "pool = \"app\"\ncompress = true\n",
+            &["route www.example.com/: compress none -> br, zstd, gzip"],
+        );
+        let (one, other) = (
+            "compress = true",
+            "compress = { types = [\"text/html\", \"text/css\"], \
+            min_length = \"2KiB\", encodings = [\"gzip\"], level = \"best\" }",
+        );
+        let with = |compress: &str| {
+            config(&BEFORE.replace("pool = \"app\"\n", &format!("pool = \"app\"\n{compress}\n")))
+        };
+        let changes = diff(&with(one), &with(other));
+        let words: Vec<&str> = changes.iter().map(|change| change.words.as_str()).collect();
+        assert!(
+            words[0].starts_with("route www.example.com/: compress types text/*, application/json")
+        );
+        assert!(words[0].ends_with(" -> text/html, text/css"));
+        assert_eq!(
+            words[1..],
+            [
+                "route www.example.com/: compress min_length 1KiB -> 2KiB",
+                "route www.example.com/: compress encodings br, zstd, gzip -> gzip",
+                "route www.example.com/: compress level default -> best",
+            ]
+        );
+        check(
+            "workers = 4\n",
+            "workers = 4\nmax_compressions = 9\n",
+            &["max_compressions 64 -> 9"],
         );
     }
 

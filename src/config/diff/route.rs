@@ -9,7 +9,8 @@ use crate::{
         conditions::Conditions,
         fastcgi::Fastcgi,
         mirror::Mirror,
-        model::{Action, Redirect, Respond, Route, Share},
+        model::{Action, Compress, Encoding, MediaType, Redirect, Respond, Route, Share},
+        words::Words,
     },
     units::{duration_text, share_text, size_text},
 };
@@ -27,6 +28,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Route, new: &Route) {
         bounds: old_bounds,
         error_pages: old_pages,
         mirror: old_mirror,
+        compress: old_compress,
         action: old_action,
     } = old;
     let any = |listener: &Option<Arc<str>>| match listener {
@@ -50,10 +52,12 @@ pub(super) fn compare(changes: &mut Changes, old: &Route, new: &Route) {
     }
     bounds(changes, old_bounds, &new.bounds);
     changes.value("mirror", mirror(old_mirror.as_ref()), mirror(new.mirror.as_ref()));
+    compress(changes, old_compress.as_ref(), new.compress.as_ref());
     changes.value("error_pages", error_pages(old_pages), error_pages(&new.error_pages));
     match (old_action, &new.action) {
         (Action::Pool(old), Action::Pool(new)) => changes.value("pool", old, new),
         (Action::Fastcgi(old), Action::Fastcgi(new)) => fastcgi(changes, old, new),
+        (Action::Files(old), Action::Files(new)) => changes.value("files", old, new),
         (Action::Respond(old), Action::Respond(new)) => respond(changes, old, new),
         (old, new) => changes.value("action", action(old), action(new)),
     }
@@ -110,6 +114,30 @@ fn fastcgi(changes: &mut Changes, old: &Fastcgi, new: &Fastcgi) {
     }
 }
 
+fn compress(changes: &mut Changes, old: Option<&Compress>, new: Option<&Compress>) {
+    let (old, new) = match (old, new) {
+        (Some(old), Some(new)) => (old, new),
+        (old, new) => {
+            let encodings = |it: Option<&Compress>| or_none(it.map(|it| encodings(&it.encodings)));
+            return changes.value("compress", encodings(old), encodings(new));
+        }
+    };
+    let Compress { types: old_types, min_length, encodings: old_encodings, level } = old;
+    changes.value("compress types", types(old_types), types(&new.types));
+    let (length, new_length) = (size_text(*min_length), size_text(new.min_length));
+    changes.value("compress min_length", length, new_length);
+    changes.value("compress encodings", encodings(old_encodings), encodings(&new.encodings));
+    changes.value("compress level", level.word(), new.level.word());
+}
+
+fn encodings(encodings: &[Encoding]) -> String {
+    encodings.iter().map(|encoding| encoding.word()).collect::<Vec<_>>().join(", ")
+}
+
+fn types(types: &[MediaType]) -> String {
+    types.iter().map(MediaType::to_string).collect::<Vec<_>>().join(", ")
+}
+
 fn respond(changes: &mut Changes, old: &Respond, new: &Respond) {
     let Respond { status, body, content_type } = old;
     changes.value("respond status", status, new.status);
@@ -127,6 +155,7 @@ fn action(action: &Action) -> String {
             let share = |share: &Share| format!("{} {}", share.pool, share.weight);
             format!("split {}", shares.iter().map(share).collect::<Vec<_>>().join(", "))
         }
+        Action::Files(files) => format!("files {files}"),
         Action::Redirect(Redirect { to, status }) => format!("redirect {status} {to}"),
         Action::Respond(Respond { status, .. }) => format!("respond {status}"),
     }

@@ -256,3 +256,30 @@ fn scripts_that_can_not_be_run() {
         check(&[(&added, place, message, help)]);
     }
 }
+
+#[test]
+#[rustfmt::skip]
+fn compression_that_can_not_be() {
+    let route = |compress: &str| format!("[[route]]\npool = \"app\"\ncompress = {compress}");
+    let twice = "{ encodings = [\"br\", \"br\"] }";
+    check(&[
+        (&route("\"gzip\""), "16:12", "`gzip` is no value for `compress`", "expected true, or a table"),
+        (&route("{ types = [] }"), "16:22", "`types` is empty", "leave it out"),
+        (&route("{ types = \"text/html\" }"), "16:22", "`text/html` is no value for `types`", "an array"),
+        (&route("{ types = [\"html\"] }"), "16:23", "`html` is no value for `types`", "such as \"text/html\""),
+        (&route("{ types = [\"text/html\", \"Text/HTML\"] }"), "16:36", "`Text/HTML` is in `types` twice", "keep one"),
+        (&route("{ encodings = [\"deflate\"] }"), "16:27", "`deflate` is no value for `encodings`", "`br`"),
+        (&route(twice), "16:33", "`br` is in `encodings` twice", "keep one"),
+        (&route("{ min_length = \"0B\" }"), "16:27", "`0B` is no value for `min_length`", "from \"1B\""),
+        (&route("{ level = 9 }"), "16:22", "9 is no value for `level`", "`fast`, `default` or `best`"),
+        (&route("{ levels = 9 }"), "16:14", "unknown key `levels` in `compress` of [[route]]", "`level`?"),
+        ("[[route]]\nredirect = \"/\"\ncompress = true", "16:1", "`compress` on a route that forwards nothing", "remove it"),
+        (&route("true\nresponse_headers.set = { content-encoding = \"x\" }"), "17:1", "`response_headers` that write Content-Encoding", "remove either"),
+    ]);
+    let read = |compress: &str| {
+        let config = parse(&format!("{RIGHT}{}", route(compress)), Path::new("e.toml"));
+        config.unwrap_or_else(|errors| panic!("{errors}")).routes[1].compress.clone()
+    };
+    assert_eq!((read("false"), read("true")), (None, read("{}")));
+    assert!(read("{}").is_some());
+}

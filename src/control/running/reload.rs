@@ -62,6 +62,8 @@ impl Running {
             sticky_keys: parts.sticky_keys.clone(),
             access_log: parts.access_log.clone(),
             error_pages: parts.error_pages.clone(),
+            directories: parts.directories.clone(),
+            compressors: parts.compressors.clone(),
             metrics: parts.metrics.clone(),
             certificates: self.certificates.clone(),
             tickets: self.tickets.clone(),

@@ -2,7 +2,8 @@
 //!
 //! Pure: `scan` (where a head ends), `parse` (a head's grammar), `rules` (what a head means for the
 //! connection and the body), `chunked` and `body` (a body's framing). With a socket: `pump` (one
-//! direction of a body; `shortcut`, its way past our memory), `client` (the connection from a client), `upstream` (the connection to a
+//! direction of a body; `shortcut`, its way past our memory), `client` and `steady` (the connection from
+//! a client, and what is written to it piece by piece), `upstream` (the connection to a
 //! backend).
 
 pub mod body;
@@ -13,4 +14,5 @@ pub mod pump;
 pub mod rules;
 pub mod scan;
 mod shortcut;
+pub mod steady;
 pub mod upstream;

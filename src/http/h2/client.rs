@@ -20,7 +20,7 @@ use crate::{
     },
     net::{
         clock,
-        timer::{Elapsed, Timer},
+        timer::{Elapsed, Steadiness, Timer},
     },
 };
 
@@ -192,6 +192,27 @@ impl ClientStream {
         let sent = self.timer.within(Instant::now() + timeout, send).await;
         self.answer = Answer::Ended;
         sent.unwrap_or_else(|Elapsed| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Sends a piece of the body, as long as the client takes some of it within `idle`.
+    pub async fn send(&mut self, data: &mut Bytes, end: End, idle: Duration) -> io::Result<()> {
+        let Answer::Open(stream) = &mut self.answer else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let timer = &mut self.timer;
+        let mut steadiness = Steadiness::new(idle);
+        let sent = poll_fn(|context| {
+            let sent = poll_send(context, stream, data, end);
+            if sent.is_pending() {
+                return steadiness.poll(context, timer, data.len());
+            }
+            sent
+        });
+        sent.await?;
+        if end == End::WithData {
+            self.answer = Answer::Ended;
+        }
+        Ok(())
     }
 
     /// The last byte of the answer has gone.

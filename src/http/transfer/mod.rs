@@ -4,6 +4,7 @@
 //! It never reads ahead of what the other side takes: that is the back-pressure. Room that a peer
 //! was promised is given back when its bytes have gone on.
 
+mod encoded;
 mod source;
 
 use std::{
@@ -21,7 +22,6 @@ use crate::{
         fastcgi::{record, upstream::Output},
         h1::{
             body::Body,
-            chunked::LateFields,
             pump::{COPY_MAX, Coding, Stopped, Waiting, push_end, push_piece},
         },
         h2::{
@@ -33,7 +33,8 @@ use crate::{
     net::{side::Side, stream::Stream},
 };
 
-use source::{Next, poll_frames, poll_lines};
+pub use encoded::{Encoded, OF_THE_BYTES};
+use source::Next;
 
 /// Where a body comes from.
 pub enum Source<'a> {
@@ -64,6 +65,8 @@ pub enum Content {
 /// One body on its way.
 pub struct Transfer {
     content: Content,
+    /// Where the body gets another content coding on its way.
+    encoded: Option<Box<Encoded>>,
     coding: Coding,
     /// The head goes with the first that comes of the body, or as soon as that has to be waited for.
     head: Option<Vec<u8>>,
@@ -96,6 +99,7 @@ impl Transfer {
     pub fn new(head: Vec<u8>, content: Content, coding: Coding) -> Transfer {
         Transfer {
             content,
+            encoded: None,
             coding,
             head: Some(head),
             gathered: Vec::new(),
@@ -109,6 +113,16 @@ impl Transfer {
             moved: 0,
             stirred: 0,
         }
+    }
+
+    /// The same with a body that is encoded on its way.
+    pub fn encoding(self, encoded: Box<Encoded>) -> Transfer {
+        Transfer { encoded: Some(encoded), ..self }
+    }
+
+    /// Bytes of the body as they came, where it is encoded on its way.
+    pub fn taken(&self) -> u64 {
+        self.encoded.as_ref().map_or(0, |encoded| encoded.taken())
     }
 
     pub fn waiting(&self) -> Waiting {
@@ -208,38 +222,17 @@ impl Transfer {
         context: &mut Context<'_>,
         source: &mut Source<'_>,
     ) -> Poll<Result<Next, Stopped>> {
-        match (&mut self.content, source) {
-            (Content::AtHand { bytes, trailers }, _) if bytes.is_empty() => {
-                Poll::Ready(Ok(Next::End(std::mem::take(trailers))))
-            }
-            (Content::AtHand { bytes, .. }, _) => {
-                Poll::Ready(Ok(Next::Data(std::mem::take(bytes))))
-            }
-            (Content::Lines(body), Source::H1(side)) => poll_lines(context, side, body),
-            (Content::Lines(body), Source::Script(side)) => poll_lines(context, side, body),
-            (Content::Frames { left }, Source::Client(stream)) => {
-                poll_frames(context, &mut stream.body, left, LateFields::Refused)
-            }
-            (Content::Frames { left }, Source::Backend(stream)) => match stream.body() {
-                Ok(body) => poll_frames(context, body, left, LateFields::Dropped),
-                Err(error) => Poll::Ready(Err(Stopped::Source(error))),
-            },
-            (Content::Lines(_) | Content::Frames { .. }, _) => {
-                unreachable!("a body is read the way its side speaks")
-            }
+        match &mut self.encoded {
+            None => self.content.poll_next(context, source),
+            Some(encoded) => encoded.poll_next(context, &mut self.content, source),
         }
     }
 
     /// Whether nothing can follow what has been read.
     fn is_at_end(&self, source: &mut Source<'_>) -> bool {
-        match (&self.content, source) {
-            (Content::AtHand { bytes, trailers }, _) => bytes.is_empty() && trailers.is_empty(),
-            (Content::Lines(body), _) => body.remaining() == Some(0),
-            (Content::Frames { .. }, Source::Client(stream)) => stream.body.is_end_stream(),
-            (Content::Frames { .. }, Source::Backend(stream)) => {
-                stream.body().is_ok_and(|body| body.is_end_stream())
-            }
-            (Content::Frames { .. }, Source::H1(_) | Source::Script(_)) => false,
+        match &self.encoded {
+            None => self.content.is_at_end(source),
+            Some(encoded) => encoded.is_at_end(),
         }
     }
 
@@ -247,16 +240,7 @@ impl Transfer {
         if self.has_unsent() || self.owes_room == 0 {
             return;
         }
-        let count = std::mem::take(&mut self.owes_room);
-        let body = match source {
-            Source::H1(_) | Source::Script(_) => return,
-            Source::Client(stream) => Some(&mut stream.body),
-            Source::Backend(stream) => stream.body().ok(),
-        };
-        if let Some(body) = body {
-            // A stream that has ended meanwhile needs no room.
-            let _ = body.flow_control().release_capacity(count);
-        }
+        source.give_room(std::mem::take(&mut self.owes_room));
     }
 }
 
@@ -308,20 +292,29 @@ impl Transfer {
         match next {
             None => {}
             Some(Next::Data(data)) if data.is_empty() => {}
-            Some(Next::Data(data)) => self.take_data(data, source, sink),
+            Some(Next::Data(data)) => self.take_data(data, source, sink)?,
             Some(Next::End(trailers)) => self.take_end(trailers, sink).map_err(Stopped::Sink)?,
         }
         Ok(())
     }
 
-    fn take_data(&mut self, data: Bytes, source: &mut Source<'_>, sink: &mut Sink<'_>) {
-        if matches!(self.content, Content::Frames { .. }) {
+    fn take_data(
+        &mut self,
+        data: Bytes,
+        source: &mut Source<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Stopped> {
+        if self.encoded.is_none() && matches!(self.content, Content::Frames { .. }) {
             self.owes_room += data.len();
         }
         match sink {
             Sink::H1(_) => {
                 self.gather(data);
-                return;
+                // What ends a body that is no longer than this leaves with it.
+                if self.encoded.is_some() && self.data.is_empty() && self.is_at_end(source) {
+                    self.take_end(Vec::new(), sink).map_err(Stopped::Sink)?;
+                }
+                return Ok(());
             }
             Sink::Client(_) | Sink::Backend(_) => {
                 if self.is_at_end(source) {
@@ -330,6 +323,7 @@ impl Transfer {
             }
         }
         self.data = data;
+        Ok(())
     }
 
     /// A short piece is copied behind what goes before it: then all of it leaves in one write.

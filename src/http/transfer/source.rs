@@ -25,6 +25,8 @@ use crate::{
     net::{buffer::Buffer, side::Side},
 };
 
+use super::{Content, Source};
+
 /// What a source had.
 pub enum Next {
     Data(Bytes),
@@ -32,8 +34,66 @@ pub enum Next {
     End(Vec<u8>),
 }
 
+impl Content {
+    /// What comes next.
+    pub fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut Source<'_>,
+    ) -> Poll<Result<Next, Stopped>> {
+        match (self, source) {
+            (Content::AtHand { bytes, trailers }, _) if bytes.is_empty() => {
+                Poll::Ready(Ok(Next::End(std::mem::take(trailers))))
+            }
+            (Content::AtHand { bytes, .. }, _) => {
+                Poll::Ready(Ok(Next::Data(std::mem::take(bytes))))
+            }
+            (Content::Lines(body), Source::H1(side)) => poll_lines(context, side, body),
+            (Content::Lines(body), Source::Script(side)) => poll_lines(context, side, body),
+            (Content::Frames { left }, Source::Client(stream)) => {
+                poll_frames(context, &mut stream.body, left, LateFields::Refused)
+            }
+            (Content::Frames { left }, Source::Backend(stream)) => match stream.body() {
+                Ok(body) => poll_frames(context, body, left, LateFields::Dropped),
+                Err(error) => Poll::Ready(Err(Stopped::Source(error))),
+            },
+            (Content::Lines(_) | Content::Frames { .. }, _) => {
+                unreachable!("a body is read the way its side speaks")
+            }
+        }
+    }
+
+    /// Whether nothing can follow what has been read.
+    pub fn is_at_end(&self, source: &mut Source<'_>) -> bool {
+        match (self, source) {
+            (Content::AtHand { bytes, trailers }, _) => bytes.is_empty() && trailers.is_empty(),
+            (Content::Lines(body), _) => body.remaining() == Some(0),
+            (Content::Frames { .. }, Source::Client(stream)) => stream.body.is_end_stream(),
+            (Content::Frames { .. }, Source::Backend(stream)) => {
+                stream.body().is_ok_and(|body| body.is_end_stream())
+            }
+            (Content::Frames { .. }, Source::H1(_) | Source::Script(_)) => false,
+        }
+    }
+}
+
+impl Source<'_> {
+    /// Lets a sender in frames send so much more.
+    pub fn give_room(&mut self, count: usize) {
+        let body = match self {
+            Source::H1(_) | Source::Script(_) => return,
+            Source::Client(stream) => Some(&mut stream.body),
+            Source::Backend(stream) => stream.body().ok(),
+        };
+        if let Some(body) = body {
+            // A stream that has ended meanwhile needs no room.
+            let _ = body.flow_control().release_capacity(count);
+        }
+    }
+}
+
 /// Reads what comes next in HTTP/1's framing.
-pub fn poll_lines<S: AsyncRead + Unpin>(
+fn poll_lines<S: AsyncRead + Unpin>(
     context: &mut Context<'_>,
     side: &mut Side<S>,
     body: &mut Body,
@@ -69,7 +129,7 @@ fn taken(input: &mut Buffer, count: usize) -> Bytes {
 }
 
 /// Reads what comes next in frames, of at most `left` bytes more.
-pub fn poll_frames(
+fn poll_frames(
     context: &mut Context<'_>,
     body: &mut RecvStream,
     left: &mut u64,

@@ -26,6 +26,7 @@ pub(super) fn json(out: &mut Vec<u8>, entry: &Entry<'_>) {
     text(out, "listener", entry.listener.as_bytes());
     text(out, "route", entry.route.unwrap_or_default().as_bytes());
     text(out, "pool", entry.pool.unwrap_or_default().as_bytes());
+    text(out, "files", entry.files.unwrap_or_default().as_bytes());
     text(out, "backend", entry.backend.unwrap_or_default().as_bytes());
     if let Some(status) = entry.status {
         number(out, "status", u64::from(status));
@@ -201,6 +202,7 @@ mod tests {
             listener: "https",
             route: Some("www.example.com/"),
             pool: Some("app"),
+            files: None,
             backend: Some("10.0.1.11:8080"),
             status: Some(200),
             attempts: 1,

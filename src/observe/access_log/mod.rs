@@ -47,6 +47,8 @@ pub struct Entry<'a> {
     pub listener: &'a str,
     pub route: Option<&'a str>,
     pub pool: Option<&'a str>,
+    /// The directory of files that it came to.
+    pub files: Option<&'a str>,
     /// The address of the backend that answered, or was tried last.
     pub backend: Option<&'a str>,
     /// `None`: the client got no answer.

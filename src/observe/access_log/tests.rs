@@ -20,6 +20,7 @@ fn entry(target: &str) -> Entry<'_> {
         listener: "http",
         route: None,
         pool: None,
+        files: None,
         backend: None,
         status: Some(200),
         attempts: 0,

@@ -6,6 +6,7 @@
 
 mod control;
 mod family;
+mod files;
 mod listener;
 mod name;
 mod pool;
@@ -26,10 +27,11 @@ use prometheus::proto::MetricFamily;
 
 pub use control::{CertificateExpiry, CertificateOwner, ControlMetrics, GenerationAlive};
 pub use family::{Family, encode};
+pub use files::{FilesError, FilesMetrics};
 pub use listener::{Handshake, ListenerMetrics, Refusal};
 pub use name::{LookupEnd, NameMetrics};
 pub use pool::{BackendHandshake, BackendMetrics, PickedBy, PoolMetrics};
-pub use route::{Mirrored, RouteMetrics, UNROUTED};
+pub use route::{Coding, Mirrored, RouteMetrics, UNROUTED};
 pub use tcp::{Ended, TcpMetrics};
 
 use crate::observe::{
@@ -37,6 +39,7 @@ use crate::observe::{
     log,
     reason::Reason,
 };
+use files::FilesFamilies;
 use listener::ListenerFamilies;
 use name::NameFamilies;
 use pool::{BackendFamilies, PoolFamilies};
@@ -56,6 +59,7 @@ pub struct Metrics {
     routes: Held<String, RouteMetrics>,
     names: Held<String, NameMetrics>,
     pools: Held<String, PoolMetrics>,
+    files: Held<String, FilesMetrics>,
     /// By pool, then address.
     backends: Held<(String, String), BackendMetrics>,
     /// By listener, then pool.
@@ -87,6 +91,7 @@ impl Metrics {
             routes: Held::default(),
             names: Held::default(),
             pools: Held::default(),
+            files: Held::default(),
             backends: Held::default(),
             tcp: Held::default(),
         })
@@ -120,6 +125,10 @@ impl Metrics {
         self.backends.hold(key, || BackendMetrics::new(self.slots()))
     }
 
+    pub fn files(&self, name: &str) -> Arc<FilesMetrics> {
+        self.files.hold(name.to_owned(), || FilesMetrics::new(self.slots()))
+    }
+
     pub fn tcp(&self, listener: &str, pool: &str) -> Arc<TcpMetrics> {
         let key = (listener.to_owned(), pool.to_owned());
         self.tcp.hold(key, || TcpMetrics::new(self.slots()))
@@ -142,6 +151,7 @@ impl Metrics {
         self.routes.forget();
         self.names.forget();
         self.pools.forget();
+        self.files.forget();
         self.backends.forget();
         self.tcp.forget();
     }
@@ -155,6 +165,7 @@ impl Metrics {
         families.extend(self.route_families());
         families.extend(self.name_families());
         families.extend(self.pool_families());
+        families.extend(self.files_families());
         families.extend(self.backend_families());
         families.extend(self.tcp_families());
         families.extend(process::families(self.started));
@@ -193,7 +204,7 @@ impl Metrics {
         families.into_families()
     }
 
-    fn route_families(&self) -> [Family; 5] {
+    fn route_families(&self) -> [Family; 9] {
         let mut families = RouteFamilies::new();
         for (name, route) in self.routes.all() {
             families.add(&name, &route);
@@ -213,6 +224,14 @@ impl Metrics {
         let mut families = PoolFamilies::new();
         for (name, pool) in self.pools.all() {
             families.add(&name, &pool);
+        }
+        families.into_families()
+    }
+
+    fn files_families(&self) -> [Family; 8] {
+        let mut families = FilesFamilies::new();
+        for (name, files) in self.files.all() {
+            families.add(&name, &files);
         }
         families.into_families()
     }

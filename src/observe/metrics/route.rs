@@ -25,7 +25,28 @@ struct Cells {
     durations: Durations,
     rare: Rare,
     mirrored: [Tally; MIRRORED.len()],
+    compressed: [Compressed; CODINGS.len()],
+    uncompressed: Tally,
 }
+
+/// Answers in one content coding.
+#[derive(Debug, Default)]
+struct Compressed {
+    responses: Tally,
+    before: Tally,
+    after: Tally,
+}
+
+/// A content coding that answers are compressed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    Brotli,
+    Zstd,
+    Gzip,
+}
+
+/// In the order of the enum.
+const CODINGS: [&str; 3] = ["br", "zstd", "gzip"];
 
 /// What became of the copy of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +120,19 @@ impl RouteMetrics {
         self.slots.slot(slot).mirrored[outcome as usize].add(1);
     }
 
+    /// An answer was compressed, from so many bytes to so many.
+    pub fn compressed(&self, slot: usize, coding: Coding, before: u64, after: u64) {
+        let cells = &self.slots.slot(slot).compressed[coding as usize];
+        cells.responses.add(1);
+        cells.before.add(before);
+        cells.after.add(after);
+    }
+
+    /// An answer was to be compressed, and too many were at once.
+    pub fn uncompressed(&self, slot: usize) {
+        self.slots.slot(slot).uncompressed.add(1);
+    }
+
     /// Bytes of request bodies.
     #[inline]
     pub fn received(&self, slot: usize, bytes: u64) {
@@ -166,6 +200,10 @@ pub(super) struct RouteFamilies {
     request_bytes: Family,
     response_bytes: Family,
     mirrored: Family,
+    compressed: Family,
+    before: Family,
+    after: Family,
+    uncompressed: Family,
 }
 
 impl RouteFamilies {
@@ -193,6 +231,23 @@ impl RouteFamilies {
                 "equipoise_http_mirrored_requests_total",
                 "Requests that a route was to copy to its mirror, by what became of the copy.",
             ),
+            compressed: Family::counter(
+                "equipoise_http_compressed_responses_total",
+                "Responses of backends that were compressed, by content coding.",
+            ),
+            before: Family::counter(
+                "equipoise_http_compression_input_bytes_total",
+                "Bytes of their bodies as backends sent them.",
+            ),
+            after: Family::counter(
+                "equipoise_http_compression_output_bytes_total",
+                "Bytes of their bodies as clients were sent them.",
+            ),
+            uncompressed: Family::counter(
+                "equipoise_http_compression_skipped_total",
+                "Responses that were passed on as they are because max_compressions were \
+                 compressed at once.",
+            ),
         }
     }
 
@@ -214,10 +269,41 @@ impl RouteFamilies {
                 self.mirrored.add(&[label, ("result", result)], count as f64);
             }
         }
+        self.add_compressed(name, slots);
     }
 
-    pub(super) fn into_families(self) -> [Family; 5] {
-        [self.requests, self.durations, self.request_bytes, self.response_bytes, self.mirrored]
+    fn add_compressed(&mut self, name: &str, slots: &Slots<Cells>) {
+        let label = ("route", name);
+        for (place, coding) in CODINGS.into_iter().enumerate() {
+            let sum = |cell: fn(&Compressed) -> &Tally| {
+                slots.sum(|cells| cell(&cells.compressed[place])) as f64
+            };
+            let responses = sum(|compressed| &compressed.responses);
+            if responses > 0.0 {
+                let labels = [label, ("coding", coding)];
+                self.compressed.add(&labels, responses);
+                self.before.add(&labels, sum(|compressed| &compressed.before));
+                self.after.add(&labels, sum(|compressed| &compressed.after));
+            }
+        }
+        let uncompressed = slots.sum(|cells| &cells.uncompressed);
+        if uncompressed > 0 {
+            self.uncompressed.add(&[label], uncompressed as f64);
+        }
+    }
+
+    pub(super) fn into_families(self) -> [Family; 9] {
+        [
+            self.requests,
+            self.durations,
+            self.request_bytes,
+            self.response_bytes,
+            self.mirrored,
+            self.compressed,
+            self.before,
+            self.after,
+            self.uncompressed,
+        ]
     }
 }
 
