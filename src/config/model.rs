@@ -264,6 +264,8 @@ pub struct Pool {
     pub max_idle: usize,
     pub host_header: HostHeader,
     pub protocol: Protocol,
+    /// Long bodies between a plain HTTP/1 client and a plain HTTP/1 backend pass through a pipe in the kernel.
+    pub splice: bool,
     /// What says to backends whom a connection is for; `None`: nothing does.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Where requests wait while every backend that is up has its `max_requests`.

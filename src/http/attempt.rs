@@ -195,10 +195,11 @@ impl<'a> Attempt<'_, 'a> {
             Content::Streamed => {
                 let limit = self.bounds.max_body;
                 let framing = self.rules.framing;
-                Upload::streamed(
-                    Passage::of_request(head, framing, limit, client, upstream),
-                    self.bounds.begun,
-                )
+                let mut passage = Passage::of_request(head, framing, limit, client, upstream);
+                if self.pool.pool.config.splice {
+                    passage.allow_splicing();
+                }
+                Upload::streamed(passage, self.bounds.begun)
             }
         }
     }
@@ -359,6 +360,9 @@ impl<'a> Attempt<'_, 'a> {
                 Passage::of_encoded_answer(head, encoded, rules.framing, framing, upstream)
             }
         };
+        if self.pool.pool.config.splice {
+            download.allow_splicing();
+        }
         let bounds = self.bounds;
         let relayed = exchange::relay(client, upstream, upload, &mut download, bounds).await;
         if relayed == Err(Cut::Malformed) && !download.has_begun() {
@@ -370,6 +374,7 @@ impl<'a> Attempt<'_, 'a> {
             self.exchange.client.consume(length);
             self.record.bytes_in = length as u64;
         }
+        self.note_spliced(upload.spliced() + download.spliced());
         self.record.bytes_out = download.moved();
         self.record.wire_out = head_length + download.moved();
         if let Some(route) = route {
@@ -382,6 +387,12 @@ impl<'a> Attempt<'_, 'a> {
             self.pool.ended(self.index);
         }
         Ok(self.exchange.next())
+    }
+
+    fn note_spliced(&self, bytes: u64) {
+        if bytes > 0 {
+            self.pool.pool.metrics.spliced(self.exchange.local.slot, bytes);
+        }
     }
 
     fn answer_head(&self, response: &Response, framing: Framing, verdict: Verdict) -> Lent<u8> {

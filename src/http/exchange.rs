@@ -123,6 +123,11 @@ impl Upload {
         self.passage.moved()
     }
 
+    /// Of those, the bytes that were never in our memory.
+    pub fn spliced(&self) -> u64 {
+        self.passage.spliced()
+    }
+
     /// When the last byte had been sent.
     pub fn done_at(&self) -> Option<Instant> {
         match self.state {

@@ -122,6 +122,22 @@ impl Passage {
         Passage::Frames(Box::new(Transfer::new(head.kept(), content, coding)))
     }
 
+    /// What is long may pass by our memory, where both ends are plain HTTP/1.
+    pub fn allow_splicing(&mut self) {
+        match self {
+            Passage::Lines(pump) => pump.allow_splicing(),
+            Passage::Frames(_) => {}
+        }
+    }
+
+    /// Bytes of the body that did.
+    pub fn spliced(&self) -> u64 {
+        match self {
+            Passage::Lines(pump) => pump.spliced(),
+            Passage::Frames(_) => 0,
+        }
+    }
+
     /// Moves what can be moved of a request.
     pub fn poll_up(
         &mut self,

@@ -2,6 +2,8 @@
 
 use std::{cell::RefCell, rc::Rc};
 
+use super::splice::{Pipe, Pipes};
+
 /// What a buffer begins with: room for nearly every head, and for a short body with it.
 pub const SMALL: usize = 16 * 1024;
 /// What a long body is relayed with.
@@ -11,11 +13,12 @@ const MAX_SPARE: usize = 256;
 /// Spare large buffers that a worker keeps.
 const MAX_SPARE_LARGE: usize = 16;
 
-/// A worker's spare buffers.
+/// A worker's spare buffers, and its pipes.
 #[derive(Default)]
 pub struct Buffers {
     small: RefCell<Vec<Box<[u8]>>>,
     large: RefCell<Vec<Box<[u8]>>>,
+    pub(super) pipes: Pipes,
 }
 
 impl Buffers {
@@ -112,6 +115,11 @@ impl Buffer {
         let smaller = std::mem::replace(&mut self.bytes, larger);
         (self.start, self.end) = (0, filled);
         self.home.take_back(smaller);
+    }
+
+    /// What the bytes behind these may pass through instead; `None` where there is nothing to spare.
+    pub fn pipe(&self) -> Option<Pipe> {
+        Pipe::lend(&self.home)
     }
 
     /// Gives the memory back, if nothing is in it.

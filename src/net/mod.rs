@@ -37,6 +37,7 @@ pub mod relay;
 pub mod side;
 pub mod socket;
 pub mod sources;
+pub mod splice;
 pub mod stream;
 pub mod timer;
 pub mod tls;

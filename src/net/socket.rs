@@ -11,7 +11,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::{
+    net::{RecvFlags, SendFlags},
+    pipe::{SpliceFlags, splice},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
@@ -148,6 +151,31 @@ impl Socket {
             watched_or_lost => watched_or_lost,
         };
         Ok(())
+    }
+
+    /// Moves what has come into a pipe with room for it, at most `most` bytes: how many; 0 is the end.
+    pub(super) fn poll_splice_out(
+        &mut self,
+        context: &mut Context<'_>,
+        pipe: BorrowedFd<'_>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        // How much there was can't be told from how much was moved: a pipe's pages need not be full.
+        self.poll_call(context, Direction::In, 0, |fd| {
+            Ok(splice(fd, None, pipe, None, most, SpliceFlags::NONBLOCK)?)
+        })
+    }
+
+    /// Moves what a pipe holds, `held` bytes of it: how many there was room for.
+    pub(super) fn poll_splice_in(
+        &mut self,
+        context: &mut Context<'_>,
+        pipe: BorrowedFd<'_>,
+        held: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_call(context, Direction::Out, held, |fd| {
+            Ok(splice(pipe, None, fd, None, held, SpliceFlags::NONBLOCK)?)
+        })
     }
 
     /// Does `call` as soon as the connection is ready for it; `length` is what it has room for, or

@@ -25,6 +25,7 @@ mod reload;
 mod routes;
 mod seen;
 mod service;
+mod splice;
 mod sticky;
 mod tcp;
 mod tls;

@@ -34,6 +34,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         on_skew_min,
         pin,
         protocol,
+        splice,
         proxy_protocol,
         breaker: old_breaker,
         hedge: old_hedge,
@@ -71,6 +72,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
     changes.value("on_skew_min", share_text(*on_skew_min), share_text(new.on_skew_min));
     changes.value("pin", pin, new.pin);
     changes.value("protocol", protocol.word(), new.protocol.word());
+    changes.value("splice", splice, new.splice);
     let version =
         |version: Option<ProxyProtocol>| or_none(version.map(|version| version.word().to_owned()));
     changes.value("proxy_protocol", version(*proxy_protocol), version(new.proxy_protocol));

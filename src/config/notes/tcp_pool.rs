@@ -37,7 +37,7 @@ fn is_of_requests(hash: Option<&Hash>) -> bool {
     }
 }
 
-fn of_backends(pool: &Pool) -> [Key; 5] {
+fn of_backends(pool: &Pool) -> [Key; 6] {
     let is_http = |kind: &ProbeKind| matches!(kind, ProbeKind::Http(_));
     let probes_http = pool.health.as_ref().is_some_and(|health| is_http(&health.kind));
     // It is the name in TLS as well, where there is some.
@@ -54,6 +54,7 @@ fn of_backends(pool: &Pool) -> [Key; 5] {
             why: "wait for no answer; remove it",
         },
         Key { name: "protocol", is_written: protocol, why: "relay any; remove it" },
+        Key { name: "splice", is_written: !pool.splice, why: "splice nothing; remove it" },
         Key { name: "host_header", is_written: sets_host, why: "send no header; remove it" },
         Key { name: "passive.count_5xx", is_written: counts, why: no_status },
         Key { name: "breaker.count_5xx", is_written: breaks, why: no_status },
@@ -113,11 +114,12 @@ mod tests {
 
     #[test]
     fn backends_are_sent_what_comes() {
-        let keys = "hedge = {}\nprotocol = \"h2\"\nhost_header = \"a.internal\"\n\
+        let keys = "hedge = {}\nprotocol = \"h2\"\nsplice = false\nhost_header = \"a.internal\"\n\
                     passive = { count_5xx = true }\nbreaker = { count_5xx = false }";
         let told = [
             ("hedge", "wait for no answer; remove it"),
             ("protocol", "relay any; remove it"),
+            ("splice", "splice nothing; remove it"),
             ("host_header", "send no header; remove it"),
             ("passive.count_5xx", "read no status; remove it"),
             ("breaker.count_5xx", "read no status; remove it"),

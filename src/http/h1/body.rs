@@ -106,6 +106,18 @@ impl Body {
         Ok(piece)
     }
 
+    /// So many bytes of data, no more than remain of a told length, have gone past the input.
+    pub fn skip(&mut self, count: u64) {
+        let Reading::Length(left) = &mut self.reading else {
+            unreachable!("only a told length is known without looking");
+        };
+        *left = left.checked_sub(count).expect("no more is skipped than remains");
+        self.begun |= count > 0;
+        if *left == 0 {
+            self.reading = Reading::Ended;
+        }
+    }
+
     /// Whether not a byte of it was consumed, of its framing neither.
     pub fn is_untouched(&self) -> bool {
         !self.begun

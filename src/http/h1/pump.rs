@@ -1,8 +1,9 @@
 //! One direction of a body: from a connection's buffer, by its framing, to the other connection.
 //!
 //! It starts with the head that goes before the body, so that a head and a short body leave in one
-//! write. Small pieces are gathered, long ones are written from where they were read. It never
-//! reads ahead of what the other side takes: that is the back-pressure.
+//! write. Small pieces are gathered, long ones are written from where they were read, and what is long
+//! and needs no look at all passes through a pipe. It never reads ahead of what the other side takes:
+//! that is the back-pressure.
 
 use std::{
     io::{self, IoSlice},
@@ -18,6 +19,7 @@ use crate::{
     net::{
         buffer::{Buffer, LARGE},
         side::Side,
+        splice::{self, MaybeBare, Pipe},
     },
 };
 
@@ -74,6 +76,17 @@ pub struct Pump {
     moved: u64,
     /// Bytes read or written so far, framing included: when it stands still, so does the body.
     stirred: u64,
+    shortcut: Shortcut,
+    /// Bytes of the body that took the shortcut.
+    spliced: u64,
+}
+
+/// The way past our memory.
+enum Shortcut {
+    Closed,
+    /// It may be taken where there is one.
+    Allowed,
+    Open(Pipe),
 }
 
 impl Pump {
@@ -91,7 +104,14 @@ impl Pump {
             waiting: Waiting::Source,
             moved: 0,
             stirred: 0,
+            shortcut: Shortcut::Closed,
+            spliced: 0,
         }
+    }
+
+    /// What is long may pass through a pipe.
+    pub fn allow_splicing(&mut self) {
+        self.shortcut = Shortcut::Allowed;
     }
 
     /// Moves what can be moved; ready when the body has ended and all of it is written.
@@ -102,14 +122,19 @@ impl Pump {
         sink: &mut W,
     ) -> Poll<Result<(), Stopped>>
     where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
+        R: AsyncRead + MaybeBare + Unpin,
+        W: AsyncWrite + MaybeBare + Unpin,
     {
         loop {
             self.gather(&mut source.input).map_err(Stopped::Malformed)?;
             if self.written < self.gathered.len() || self.direct > 0 {
                 self.waiting = Waiting::Sink;
                 ready!(self.poll_write(context, &mut source.input, sink)).map_err(Stopped::Sink)?;
+                continue;
+            }
+            if self.has_piped() {
+                self.waiting = Waiting::Sink;
+                ready!(self.poll_drain(context, sink)).map_err(Stopped::Sink)?;
                 continue;
             }
             if self.unflushed {
@@ -125,7 +150,10 @@ impl Pump {
                 return Poll::Ready(Ok(()));
             }
             self.waiting = Waiting::Source;
-            ready!(self.poll_read(context, source))?;
+            match self.opens_shortcut(source, sink) {
+                true => ready!(self.poll_pipe(context, source))?,
+                false => ready!(self.poll_read(context, source))?,
+            }
         }
     }
 
@@ -136,6 +164,11 @@ impl Pump {
     /// Bytes of the body moved so far, without framing.
     pub fn moved(&self) -> u64 {
         self.moved
+    }
+
+    /// Those of `moved` that were never in our memory.
+    pub fn spliced(&self) -> u64 {
+        self.spliced
     }
 
     /// Grows with everything that is read or written.
@@ -254,6 +287,72 @@ impl Pump {
     }
 }
 
+/// The shortcut.
+impl Pump {
+    fn has_piped(&self) -> bool {
+        matches!(&self.shortcut, Shortcut::Open(pipe) if pipe.held() > 0)
+    }
+
+    /// Whether what comes next passes through a pipe: a long rest of a told length, nothing of which
+    /// has been read, between two plain connections.
+    fn opens_shortcut<R: MaybeBare, W: MaybeBare>(
+        &mut self,
+        source: &mut Side<R>,
+        sink: &mut W,
+    ) -> bool {
+        match self.shortcut {
+            Shortcut::Closed => return false,
+            Shortcut::Open(_) => return self.body.remaining() > Some(0),
+            Shortcut::Allowed => {}
+        }
+        let is_long = self.body.remaining().is_some_and(|left| left >= splice::WORTH);
+        if !is_long || self.coding != Coding::Identity || !source.input.is_empty() {
+            return false;
+        }
+        let between_plain = source.stream.bare().is_some() && sink.bare().is_some();
+        let pipe = source.input.pipe().filter(|_| between_plain);
+        self.shortcut = pipe.map_or(Shortcut::Closed, Shortcut::Open);
+        matches!(self.shortcut, Shortcut::Open(_))
+    }
+
+    fn poll_pipe<R: MaybeBare>(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut Side<R>,
+    ) -> Poll<Result<(), Stopped>> {
+        let (Shortcut::Open(pipe), Some(source)) = (&mut self.shortcut, source.stream.bare())
+        else {
+            unreachable!("a pipe is opened between plain connections");
+        };
+        let left = self.body.remaining().unwrap_or(0);
+        let count = ready!(pipe.poll_fill(context, source, left)).map_err(Stopped::Source)?;
+        if count == 0 {
+            return Poll::Ready(Err(Stopped::SourceEnded));
+        }
+        self.body.skip(count as u64);
+        self.moved += count as u64;
+        self.spliced += count as u64;
+        self.stirred += count as u64;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_drain<W: MaybeBare>(
+        &mut self,
+        context: &mut Context<'_>,
+        sink: &mut W,
+    ) -> Poll<io::Result<()>> {
+        let (Shortcut::Open(pipe), Some(sink)) = (&mut self.shortcut, sink.bare()) else {
+            unreachable!("a pipe is opened between plain connections");
+        };
+        let count = ready!(pipe.poll_drain(context, sink))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.stirred += count as u64;
+        Poll::Ready(Ok(()))
+    }
+}
+
 /// A chunk's size.
 pub fn push_hex(out: &mut Vec<u8>, count: usize) {
     use std::io::Write;
@@ -266,6 +365,20 @@ mod tests {
     use crate::{http::h1::body::Framing, net::buffer::Buffers};
     use std::rc::Rc;
     use tokio::io::AsyncWriteExt;
+
+    use crate::net::socket::Socket;
+
+    impl MaybeBare for tokio::io::DuplexStream {
+        fn bare(&mut self) -> Option<&mut Socket> {
+            None
+        }
+    }
+
+    impl MaybeBare for Vec<u8> {
+        fn bare(&mut self) -> Option<&mut Socket> {
+            None
+        }
+    }
 
     /// What the sink gets of `body`, which comes in parts of `step` bytes and then the end.
     async fn pumped(

@@ -220,7 +220,7 @@ impl Metrics {
         families.into_families()
     }
 
-    fn pool_families(&self) -> [Family; 12] {
+    fn pool_families(&self) -> [Family; 13] {
         let mut families = PoolFamilies::new();
         for (name, pool) in self.pools.all() {
             families.add(&name, &pool);

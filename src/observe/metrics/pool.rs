@@ -23,6 +23,7 @@ struct PoolCells {
     queue_full: Tally,
     queue_timeouts: Tally,
     queued: Durations,
+    spliced: Tally,
     tunnels_opened: Tally,
     tunnels_closed: Tally,
     picked: [Tally; PickedBy::ALL.len()],
@@ -105,6 +106,11 @@ impl PoolMetrics {
     /// A request found every backend full, and the queue as well.
     pub fn queue_full(&self, slot: usize) {
         self.slots.slot(slot).queue_full.add(1);
+    }
+
+    /// So many bytes of bodies passed through a pipe in the kernel.
+    pub fn spliced(&self, slot: usize, bytes: u64) {
+        self.slots.slot(slot).spliced.add(bytes);
     }
 
     /// A connection was upgraded. [`PoolMetrics::tunnel_closed`] follows, in the same slot.
@@ -259,6 +265,7 @@ pub(super) struct PoolFamilies {
     queued: Family,
     tunnels: Family,
     tunnels_open: Family,
+    spliced: Family,
     picked: Family,
 }
 
@@ -306,6 +313,10 @@ impl PoolFamilies {
                 "equipoise_pool_queue_seconds",
                 "How long requests waited for a place at a backend.",
             ),
+            spliced: Family::counter(
+                "equipoise_pool_spliced_bytes_total",
+                "Bytes of bodies that passed through a pipe in the kernel, uncopied.",
+            ),
             picked: Family::counter(
                 "equipoise_pool_picks_total",
                 "Requests that something of their own led to a backend, by what it was.",
@@ -319,6 +330,7 @@ impl PoolFamilies {
         self.retries.add(&[label], slots.sum(|cells| &cells.retries) as f64);
         self.retries_refused.add(&[label], slots.sum(|cells| &cells.retries_refused) as f64);
         self.no_backend.add(&[label], slots.sum(|cells| &cells.no_backend) as f64);
+        self.spliced.add(&[label], slots.sum(|cells| &cells.spliced) as f64);
         let closed = slots.sum(|cells| &cells.tunnels_closed);
         let opened = slots.sum(|cells| &cells.tunnels_opened);
         self.tunnels.add(&[label], opened as f64);
@@ -335,7 +347,7 @@ impl PoolFamilies {
         }
     }
 
-    pub(super) fn into_families(self) -> [Family; 12] {
+    pub(super) fn into_families(self) -> [Family; 13] {
         [
             self.retries,
             self.retries_refused,
@@ -344,6 +356,7 @@ impl PoolFamilies {
             self.hedges_won,
             self.hedges_refused,
             self.queue_full,
+            self.spliced,
             self.queue_timeouts,
             self.queued,
             self.tunnels,
