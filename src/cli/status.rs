@@ -1,5 +1,6 @@
 //! The daemon's state as a table that can be read aloud. Pure: an answer in, text out.
 
+mod files;
 mod routes;
 
 use std::time::{Duration, SystemTime};
@@ -25,6 +26,7 @@ pub fn table(status: &Status, now: SystemTime) -> String {
     text.push_str("\nlisteners\n");
     text.push_str(&columns(status.listeners.iter().map(listener)));
     text.push_str(&routes::table(&status.routes));
+    text.push_str(&files::table(&status.files));
     for pool in &status.pools {
         text.push_str(&pool_table(pool, now));
     }
@@ -342,6 +344,7 @@ mod tests {
                 tcp: false,
             }],
             routes: Vec::new(),
+            files: Vec::new(),
             pools: vec![PoolStatus {
                 name: "app".into(),
                 balance: "round-robin".into(),

@@ -145,6 +145,7 @@ mod tests {
             workers: 2,
             listeners: Vec::new(),
             routes: Vec::new(),
+            files: Vec::new(),
             pools: Vec::new(),
             last_reload: None,
             reloading_since: None,

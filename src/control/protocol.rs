@@ -69,6 +69,8 @@ pub struct Status {
     pub listeners: Vec<ListenerStatus>,
     #[serde(default)]
     pub routes: Vec<RouteStatus>,
+    #[serde(default)]
+    pub files: Vec<FilesStatus>,
     pub pools: Vec<PoolStatus>,
     /// `None`: no reload has come to its verdict yet.
     pub last_reload: Option<LastReload>,
@@ -144,6 +146,22 @@ pub enum ActionStatus {
     Respond {
         status: u16,
     },
+}
+
+/// A directory that is served, and what is kept of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FilesStatus {
+    pub name: String,
+    pub root: String,
+    /// Requests since it is known.
+    pub requests: u64,
+    /// Look-ups of what was kept, and of what was not.
+    pub hits: u64,
+    pub misses: u64,
+    /// Bytes of memory that small files are kept in.
+    pub kept_bytes: u64,
+    /// Large files that are kept open.
+    pub open: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

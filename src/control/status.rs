@@ -11,8 +11,9 @@ use crate::{
             listed::{Listed, listed},
         },
         protocol::{
-            AskedWord, BackendStatus, BreakerStatus, ListenerStatus, NameStatus, PhaseWord,
-            PoolStatus, ReleaseStatus, ReleasesStatus, StandingWord, Status, TlsWord, VerdictWord,
+            AskedWord, BackendStatus, BreakerStatus, FilesStatus, ListenerStatus, NameStatus,
+            PhaseWord, PoolStatus, ReleaseStatus, ReleasesStatus, StandingWord, Status, TlsWord,
+            VerdictWord,
         },
         skew::Census,
         state::State,
@@ -35,9 +36,23 @@ impl State {
             workers: self.workers,
             listeners: self.config.listeners.iter().map(listener).collect(),
             routes: self.routes_status(),
+            files: self.config.files.iter().map(|files| self.files_status(files)).collect(),
             pools: self.config.pools.iter().map(|pool| self.pool_status(pool)).collect(),
             last_reload: None,
             reloading_since: None,
+        }
+    }
+
+    fn files_status(&self, files: &config::Files) -> FilesStatus {
+        let counts = self.parts.metrics.files(&files.name);
+        FilesStatus {
+            name: files.name.to_string(),
+            root: files.root.display().to_string(),
+            requests: counts.requests(),
+            hits: counts.hits(),
+            misses: counts.misses(),
+            kept_bytes: counts.kept_bytes(),
+            open: counts.open(),
         }
     }
 

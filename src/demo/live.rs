@@ -171,6 +171,7 @@ mod tests {
             workers: 1,
             listeners: Vec::new(),
             routes: Vec::new(),
+            files: Vec::new(),
             pools: vec![PoolStatus {
                 name: "app".to_owned(),
                 waiting: 0,

@@ -175,7 +175,7 @@ fn tag(identity: Identity, stamp: &Stamp) -> (Strength, Box<[u8]>) {
             (Strength::Strong, opaque.into())
         }
         Identity::Unknown => {
-            let (seconds, nanoseconds, length) = stamp.weak_parts();
+            let (seconds, nanoseconds, length) = stamp.modified_at();
             write!(opaque, "{seconds:x}.{nanoseconds:x}-{length:x}")
                 .expect("a Vec takes every byte");
             (Strength::Weak, opaque.into())

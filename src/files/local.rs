@@ -28,6 +28,7 @@ const FRESH: Duration = Duration::from_secs(1);
 const STALE: Duration = Duration::from_secs(3);
 /// What is not asked for any more is let go.
 const UNUSED: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_secs(10);
 
 /// Under this the cache knows the fallback: no path is empty.
 const FALLBACK: &str = "";
@@ -39,6 +40,7 @@ pub struct LocalDirectory {
     cache: RefCell<Cache>,
     /// What the metrics have been told that the cache holds: bytes and open files.
     told: Cell<(usize, usize)>,
+    swept: Cell<Instant>,
     slot: usize,
 }
 
@@ -71,6 +73,7 @@ impl LocalDirectory {
             directory,
             cache,
             told: Cell::default(),
+            swept: Cell::new(Instant::now()),
             slot,
         }
     }
@@ -181,9 +184,14 @@ impl LocalDirectory {
         self.tell_gone(0);
     }
 
-    /// Lets go what nobody has asked for of late.
+    /// Lets go what nobody has asked for of late. Looks at all that is kept, and so not each time.
     pub fn sweep(&self) {
-        if let Some(then) = Instant::now().checked_sub(UNUSED) {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.swept.get()) < SWEEP {
+            return;
+        }
+        self.swept.set(now);
+        if let Some(then) = now.checked_sub(UNUSED) {
             let gone = self.cache.borrow_mut().sweep(then);
             self.tell_gone(gone);
         }

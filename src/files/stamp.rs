@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::Stat;
+use rustix::fs::{Stat, Statx};
 
 /// How coarse the clocks of file systems are, with room to spare: a file that was changed so lately may
 /// change again and look the same.
@@ -44,8 +44,15 @@ impl Stamp {
         moment(self.modified)
     }
 
+    /// Whether an open file still holds what it did. Its inode changes with its name as well, which says
+    /// nothing of its content.
+    pub fn holds(&self, now: &Statx) -> bool {
+        let modified = (now.stx_mtime.tv_sec, i64::from(now.stx_mtime.tv_nsec));
+        self.modified == modified && self.length == now.stx_size
+    }
+
     /// The time of modification and the length, which make the weak tag until the content is known.
-    pub fn weak_parts(&self) -> (i64, i64, u64) {
+    pub fn modified_at(&self) -> (i64, i64, u64) {
         (self.modified.0, self.modified.1, self.length)
     }
 

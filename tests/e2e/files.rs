@@ -4,6 +4,9 @@ mod against_nginx;
 mod answers;
 mod looks;
 mod roots;
+mod seen;
+mod sending;
+mod slow_disk;
 
 use std::{
     fs,
