@@ -3,6 +3,11 @@
 /// The weight of what has none, in thousandths.
 pub const MOST: u16 = 1000;
 
+/// The weight that a parameter says, in thousandths.
+pub fn of(parameter: &[u8]) -> Option<u16> {
+    thousandths(value(parameter)?)
+}
+
 /// What stands behind the `q=` of a parameter that is a weight.
 pub fn value(parameter: &[u8]) -> Option<&[u8]> {
     parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q="))
@@ -32,26 +37,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weights() {
+    fn weights_as_people_write_them() {
         for (text, expected) in [
-            ("0", Some(0)),
-            ("1", Some(1000)),
-            ("0.", Some(0)),
-            ("1.000", Some(1000)),
-            ("0.5", Some(500)),
-            ("0.05", Some(50)),
-            ("0.123", Some(123)),
-            ("1.001", None),
-            ("0.1234", None),
-            ("2", None),
-            ("-1", None),
-            (".5", None),
-            ("0,5", None),
-            ("0.x", None),
+            ("q=1", Some(1000)),
+            ("q=1.", Some(1000)),
+            ("q=1.000", Some(1000)),
+            ("q=0", Some(0)),
+            ("q=0.", Some(0)),
+            ("q=0.5", Some(500)),
+            ("Q=0.05", Some(50)),
+            ("q=0.999", Some(999)),
+            ("q=0.0001", None),
+            ("q=1.001", None),
+            ("q=2", None),
+            ("q=-1", None),
+            ("q=.5", None),
+            ("q=", None),
+            ("q", None),
             ("", None),
+            ("q =1", None),
+            ("q= 1", None),
+            ("q=0,5", None),
+            ("q=1e0", None),
+            ("x=1", None),
         ] {
-            assert_eq!(thousandths(text.as_bytes()), expected, "{text}");
+            assert_eq!(of(text.as_bytes()), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn what_stands_behind_a_parameter() {
         assert_eq!(value(b"q=0.5"), Some(&b"0.5"[..]));
         assert_eq!(value(b"Q=1"), Some(&b"1"[..]));
         assert_eq!(value(b"charset=utf-8"), None);

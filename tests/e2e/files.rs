@@ -1,5 +1,6 @@
 //! A directory served as a web site.
 
+mod against_nginx;
 mod answers;
 mod looks;
 mod roots;

@@ -1,6 +1,7 @@
 //! Which requests go where.
 
 mod bounds;
+mod compression;
 mod error_pages;
 mod header_rules;
 mod matches;

@@ -53,6 +53,8 @@ enum SourceState {
     Going,
     /// With the trailer lines that came.
     Ended(Vec<u8>),
+    /// To be told when what had come until then has gone on.
+    Failed(Option<Stopped>),
 }
 
 impl Encoded {
@@ -96,6 +98,9 @@ impl Encoded {
                     self.returned(done)
                 }
                 Work::Idle(_) => {
+                    if let Some(stopped) = self.take_failure() {
+                        return Poll::Ready(Err(stopped));
+                    }
                     let then = ready!(self.poll_gather(context, content, source))?;
                     self.step(then)
                 }
@@ -130,6 +135,12 @@ impl Encoded {
                 Poll::Ready(Ok(Next::End(trailers))) => {
                     self.source = SourceState::Ended(still_true(&trailers));
                     return Poll::Ready(Ok(Then::End));
+                }
+                Poll::Ready(Err(stopped @ (Stopped::Source(_) | Stopped::SourceEnded)))
+                    if !self.input.is_empty() || self.held_back =>
+                {
+                    self.source = SourceState::Failed(Some(stopped));
+                    return Poll::Ready(Ok(Then::Flush));
                 }
                 Poll::Ready(Err(stopped)) => return Poll::Ready(Err(stopped)),
                 Poll::Pending if self.input.is_empty() && !self.held_back => return Poll::Pending,
@@ -170,15 +181,22 @@ impl Encoded {
     fn returned(&mut self, done: io::Result<(Placed, Vec<u8>)>) -> io::Result<Vec<u8>> {
         self.work = Work::Done;
         let (placed, output) = done?;
-        if matches!(self.source, SourceState::Going) {
+        if !matches!(self.source, SourceState::Ended(_)) {
             self.work = Work::Idle(placed);
         }
         Ok(output)
     }
 
+    fn take_failure(&mut self) -> Option<Stopped> {
+        match &mut self.source {
+            SourceState::Going | SourceState::Ended(_) => None,
+            SourceState::Failed(stopped) => stopped.take(),
+        }
+    }
+
     fn take_trailers(&mut self) -> Vec<u8> {
         match &mut self.source {
-            SourceState::Going => Vec::new(),
+            SourceState::Going | SourceState::Failed(_) => Vec::new(),
             SourceState::Ended(trailers) => std::mem::take(trailers),
         }
     }

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod client;
+mod codings;
 mod daemon;
 pub mod fastcgi;
 pub mod h2;
@@ -23,6 +24,7 @@ use std::{
 
 pub use certificates::{Authority, Pair};
 pub use client::{Client, get, request};
+pub use codings::decoded;
 pub use daemon::{Daemon, ONE_BACKEND, Setup};
 pub use http::{Answer, Broken, End, Request};
 pub use load::Load;
