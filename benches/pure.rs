@@ -27,10 +27,12 @@ use equipoise::{
             rules::{self, RequestRules},
             scan::Scan,
         },
+        header_rules::{Changes, HeaderRules},
         headers::{self, Connection, Inbound, Outbound, Sender, Shown},
         refusal::{self, Refusal},
         route::{self, Route, Router, Target},
         target,
+        variables::Values,
     },
     message::{
         head::{Request, Response},
@@ -50,7 +52,7 @@ criterion_group! {
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = read, refused, write, framing, route, round_robin, least_connections,
+    targets = read, refused, write, header_rules, framing, route, round_robin, least_connections,
         random_two_choices, least_time, consistent_hash, chunked
 }
 criterion_main!(pure);
@@ -188,7 +190,7 @@ fn write(criterion: &mut Criterion) {
     let mut out = Vec::with_capacity(16 << 10);
     for (name, head) in heads() {
         let request = parsed(&head);
-        write_request(&mut group, &format!("request: {name}"), &request, &mut out);
+        write_request(&mut group, &format!("request: {name}"), &request, None, &mut out);
     }
     let response = answered(ANSWER);
     let inbound = Inbound {
@@ -209,10 +211,35 @@ fn write(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What the rules of a route add to the writing of a request's head: three lines set, two of them with
+/// variables, one added, two names removed.
+fn header_rules(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("header rules");
+    let mut out = Vec::with_capacity(16 << 10);
+    let text = r#"
+        [listener.web]
+        bind = "127.0.0.1:80"
+        [[route]]
+        pool = "app"
+        request_headers.set = { X-Path = "{path}", X-Client = "{client}", X-Team = "web" }
+        request_headers.add = { X-Seen = "front" }
+        request_headers.remove = ["Accept-Language", "X-Debug"]
+        [pool.app]
+        backends = ["127.0.0.1:81"]
+    "#;
+    let config = config::parse(text, Path::new("bench.toml")).unwrap_or_else(|e| panic!("{e}"));
+    let rules = HeaderRules::new(&config.routes[0].request_headers).expect("some are written");
+    for (name, head) in heads() {
+        write_request(&mut group, name, &parsed(&head), Some(&rules), &mut out);
+    }
+    group.finish();
+}
+
 fn write_request(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,
     request: &Request,
+    rules: Option<&HeaderRules>,
     out: &mut Vec<u8>,
 ) {
     let target = target::read(request).expect("the head is legal");
@@ -222,6 +249,8 @@ fn write_request(
         tls: true,
         port: 443,
     };
+    let request_id = "0123456789abcdef0123456789abcdef";
+    let values = Values { sender, target, fields: &request.fields, request_id };
     let outbound = Outbound {
         target: &target,
         host: target.authority,
@@ -231,8 +260,8 @@ fn write_request(
         expects_continue: false,
         sender,
         certificate: Shown::NotAsked,
-        request_id: "0123456789abcdef0123456789abcdef",
-        changes: None,
+        request_id,
+        changes: rules.map(|rules| Changes { rules, values }),
     };
     group.bench_function(name, |bencher| {
         bencher.iter(|| {
