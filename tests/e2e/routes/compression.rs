@@ -542,10 +542,11 @@ fn long_bodies_are_compressed_beside_the_worker() {
     let served = load.stop();
     served.assert_flawless();
     assert!(served.ok > 100, "{} short answers beside the long ones", served.ok);
-    let is_worker = |name: &str| name.starts_with("worker-") && !name.ends_with("-job");
-    let worker = ticks(&mut daemon, is_worker);
+    // Its own threads for what takes long are called after it. How much they get of a busy machine is
+    // not ours to say; that they do a good part of the work is.
+    let jobs = ticks(&mut daemon, |name| name.ends_with("-job"));
     let all = ticks(&mut daemon, |_| true);
-    assert!(worker * 2 < all, "the worker has done {worker} of {all} ticks");
+    assert!(jobs * 5 > all, "the threads beside the worker have done {jobs} of {all} ticks");
 }
 
 #[test]
