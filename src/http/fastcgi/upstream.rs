@@ -55,6 +55,8 @@ pub struct Output {
     fault: Option<Malformed>,
     /// Bytes have come.
     answered: bool,
+    /// Bytes of the answer have come.
+    has_output: bool,
     pub stderr: Stderr,
 }
 
@@ -94,6 +96,7 @@ impl Upstream {
             end: None,
             fault: None,
             answered: false,
+            has_output: false,
             stderr,
         };
         let side = Side { stream: output, input: Buffer::new(buffers.clone()) };
@@ -180,7 +183,10 @@ impl Output {
         let mut rest = come;
         match self.records.next(&mut rest) {
             Ok(Piece::Framing) => {}
-            Ok(Piece::Output(part)) => output(part),
+            Ok(Piece::Output(part)) => {
+                self.has_output = true;
+                output(part);
+            }
             Ok(Piece::Error(part)) => self.stderr.take(part),
             Ok(Piece::End(end)) => {
                 self.end = Some(end);
@@ -242,6 +248,10 @@ impl AsyncRead for Output {
             (Some(malformed), _) => {
                 let error = io::Error::new(io::ErrorKind::InvalidData, malformed);
                 return Poll::Ready(Err(error));
+            }
+            // It has begun to work: this is no word on whether it may be asked again.
+            (None, Some(End::Refused)) if this.has_output => {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
             (None, Some(End::Refused)) => return Poll::Ready(Err(io::Error::other(Refused))),
             (None, Some(End::Complete) | None) => {}
