@@ -256,6 +256,9 @@ fn socket_path(text: &str) -> Result<Arc<str>, &'static str> {
     if !text.starts_with('/') || text.ends_with('/') || text.contains(char::is_control) {
         return Err("; the path of a socket begins with \"/\"");
     }
+    if text[1..].split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err("; the path of a socket is written without `//`, `.` and `..`");
+    }
     let fits = text.len() <= LONGEST_SOCKET_PATH;
     fits.then(|| text.into()).ok_or("; the path of a socket has at most 107 bytes")
 }

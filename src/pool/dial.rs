@@ -1,10 +1,15 @@
 //! The one place where a connection to a backend is made: TCP, and TLS where the pool says so.
 
-use std::{io, net::SocketAddr, time::Instant};
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpStream, UnixStream},
+    time::sleep,
 };
 
 use crate::{
@@ -21,6 +26,11 @@ use crate::{
         members::{Member, Pool},
     },
 };
+
+/// From one try to the next at a Unix socket whose backlog is full: the kernel does not let us wait
+/// for room there (connect(2), EAGAIN).
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
 /// What a connection to a backend shall be.
 #[derive(Clone, Copy)]
@@ -61,7 +71,7 @@ impl<'a> Dial<'a> {
 /// Connects. It has no deadline of its own: whoever waits for it knows how long to wait, and what
 /// else may end the wait.
 pub async fn dial(how: &Dial<'_>) -> Result<Stream, DialError> {
-    let mut socket = connect(how.address).await.map_err(DialError::Connect)?;
+    let mut socket = connect(how).await.map_err(DialError::Connect)?;
     if let Some(announced) = how.announced {
         socket.write_all(&announced.header()).await.map_err(DialError::Connect)?;
     }
@@ -76,8 +86,8 @@ pub async fn dial(how: &Dial<'_>) -> Result<Stream, DialError> {
     }
 }
 
-async fn connect(address: &Endpoint) -> io::Result<Socket> {
-    match address {
+async fn connect(how: &Dial<'_>) -> io::Result<Socket> {
+    match how.address {
         Endpoint::Tcp(address) => {
             let tcp = TcpStream::connect(address).await?;
             // Heads and short bodies leave in one write: there is nothing to wait for.
@@ -85,9 +95,36 @@ async fn connect(address: &Endpoint) -> io::Result<Socket> {
             Ok(tcp.into())
         }
         Endpoint::Unix(path) => {
-            let unix = UnixStream::connect(&**path).await?;
+            let unix = connect_local(path, how.backend).await?;
             Ok(Socket::local(unix.into_std()?))
         }
+    }
+}
+
+/// Waits for room in the backlog, as TCP does by itself.
+async fn connect_local(path: &str, backend: &Backend) -> io::Result<UnixStream> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            connected => return connected,
+        }
+        if pause == LONGEST_PAUSE {
+            complain(
+                backend,
+                "the backlog of the socket is full: its server takes no more connections for now \
+                 (listen.backlog and pm.max_children of php-fpm)",
+            );
+        }
+        sleep(pause).await;
+        pause = (2 * pause).min(LONGEST_PAUSE);
+    }
+}
+
+fn complain(backend: &Backend, words: &str) {
+    if backend.may_complain(Instant::now()) {
+        let key = backend.key();
+        tracing::warn!("pool {}: {}: {words}", key.pool, key.address);
     }
 }
 
@@ -137,10 +174,7 @@ impl DialError {
             },
             (DialError::Connect(_), Endpoint::Tcp(_)) => return,
         };
-        if backend.may_complain(Instant::now()) {
-            let key = backend.key();
-            tracing::warn!("pool {}: {}: {words}", key.pool, key.address);
-        }
+        complain(backend, &words);
     }
 }
 
@@ -152,6 +186,27 @@ mod tests {
     use crate::{observe::metrics::Metrics, pool::backend::Key};
     use rustix::net::sockopt;
     use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_full_backlog_is_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("s");
+        let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+        rustix::net::listen(&listener, 1).expect("a backlog of 1");
+        let mut waiting = Vec::new();
+        while let Ok(stream) = UnixStream::connect(&path).await {
+            waiting.push(stream);
+        }
+        let text = path.to_str().expect("UTF-8");
+        let endpoint = Endpoint::Unix(text.into());
+        let key = Key { pool: "app".into(), address: endpoint };
+        let backend = Backend::new(key, Arc::default(), Metrics::new(1).backend("app", text));
+        let mut connected = Box::pin(connect_local(text, &backend));
+        let early = tokio::time::timeout(Duration::from_millis(20), &mut connected).await;
+        assert!(early.is_err(), "{early:?}");
+        listener.accept().expect("one that waits");
+        connected.await.expect("there is room");
+    }
 
     #[tokio::test]
     async fn a_connection_has_no_delay_and_nobody_there_is_told() {

@@ -1,6 +1,7 @@
 //! Scripts over FastCGI: php-fpm, and a server of the tests' own for what php-fpm never does.
 
 mod broken;
+mod excess;
 mod found;
 mod health;
 mod php;

@@ -71,20 +71,16 @@ impl Answer {
     fn take(&mut self, come: &[u8], bytes: &mut Vec<u8>) -> Result<answer::End, String> {
         let mut rest = come;
         loop {
-            let count = match self.records.next(rest) {
+            match self.records.next(&mut rest) {
                 Ok(Piece::More) => return Ok(answer::End::Open),
-                Ok(Piece::End(_, record::End::Complete)) => return Ok(answer::End::Reached),
-                Ok(Piece::End(_, record::End::Refused)) => {
+                Ok(Piece::End(record::End::Complete)) => return Ok(answer::End::Reached),
+                Ok(Piece::End(record::End::Refused)) => {
                     return Err("the server did not take the request".to_owned());
                 }
-                Ok(Piece::Framing(count) | Piece::Error(count)) => count,
-                Ok(Piece::Output(count)) => {
-                    self.output(&rest[..count], bytes)?;
-                    count
-                }
+                Ok(Piece::Framing | Piece::Error(_)) => {}
+                Ok(Piece::Output(part)) => self.output(part, bytes)?,
                 Err(Malformed) => return Err("the answer is no FastCGI".to_owned()),
-            };
-            rest = &rest[count..];
+            }
         }
     }
 

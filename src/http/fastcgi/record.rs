@@ -61,17 +61,16 @@ pub fn end_stdin(out: &mut Vec<u8>) {
     out.extend_from_slice(&header(Kind::Stdin, 0));
 }
 
-/// What stands at the front of what a server sent.
+/// What stood at the front of what a server sent.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// So many bytes are of the answer.
-    Output(usize),
-    /// So many bytes are what the script says of itself.
-    Error(usize),
-    /// So many bytes are framing: to be skipped.
-    Framing(usize),
-    /// So many bytes are framing, and the request is over.
-    End(usize, End),
+pub enum Piece<'a> {
+    /// These bytes are of the answer.
+    Output(&'a [u8]),
+    /// These bytes are what the script says of itself.
+    Error(&'a [u8]),
+    Framing,
+    /// The request is over.
+    End(End),
     /// Nothing: more must be read.
     More,
 }
@@ -126,59 +125,58 @@ impl Default for Records {
 }
 
 impl Records {
-    /// Reads one piece; the caller consumes what it counts before it asks again.
-    pub fn next(&mut self, input: &[u8]) -> Result<Piece, Malformed> {
+    /// Takes one piece from the front of `input`, which begins behind it from then on: what has been
+    /// told once can't be looked at again.
+    pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Piece<'a>, Malformed> {
         if input.is_empty() && self.state != State::Ended {
             return Ok(Piece::More);
         }
         match self.state {
             State::Header => {
-                let count = self.gather(input);
+                self.gather(input);
                 if self.have == HEADER {
                     self.have = 0;
                     self.take_header()?;
                 }
-                Ok(Piece::Framing(count))
+                Ok(Piece::Framing)
             }
             State::Output => Ok(Piece::Output(self.take_content(input))),
             State::Error => Ok(Piece::Error(self.take_content(input))),
             State::EndContent => {
-                let count = self.gather(input);
+                self.gather(input);
                 if self.have < END_CONTENT {
-                    return Ok(Piece::Framing(count));
+                    return Ok(Piece::Framing);
                 }
                 // The application's own status comes first: it says nothing of the protocol.
                 let end = if self.gathered[4] == 0 { End::Complete } else { End::Refused };
                 if self.padding == 0 {
                     self.state = State::Ended;
-                    return Ok(Piece::End(count, end));
+                    return Ok(Piece::End(end));
                 }
                 self.state = State::Padding { then: Some(end) };
-                Ok(Piece::Framing(count))
+                Ok(Piece::Framing)
             }
             State::Padding { then } => {
-                let count = self.padding.min(input.len());
-                self.padding -= count;
+                self.padding -= front(input, self.padding).len();
                 match (self.padding, then) {
                     (0, None) => self.state = State::Header,
                     (0, Some(end)) => {
                         self.state = State::Ended;
-                        return Ok(Piece::End(count, end));
+                        return Ok(Piece::End(end));
                     }
                     _ => {}
                 }
-                Ok(Piece::Framing(count))
+                Ok(Piece::Framing)
             }
             // Nobody asked for anything more.
             State::Ended => Err(Malformed),
         }
     }
 
-    fn gather(&mut self, input: &[u8]) -> usize {
-        let count = input.len().min(HEADER - self.have);
-        self.gathered[self.have..self.have + count].copy_from_slice(&input[..count]);
-        self.have += count;
-        count
+    fn gather(&mut self, input: &mut &[u8]) {
+        let part = front(input, HEADER - self.have);
+        self.gathered[self.have..self.have + part.len()].copy_from_slice(part);
+        self.have += part.len();
     }
 
     fn take_header(&mut self) -> Result<(), Malformed> {
@@ -203,18 +201,25 @@ impl Records {
         Ok(())
     }
 
-    fn take_content(&mut self, input: &[u8]) -> usize {
-        let count = self.content.min(input.len());
-        self.content -= count;
+    fn take_content<'a>(&mut self, input: &mut &'a [u8]) -> &'a [u8] {
+        let part = front(input, self.content);
+        self.content -= part.len();
         if self.content == 0 {
             self.state = self.after_content();
         }
-        count
+        part
     }
 
     fn after_content(&self) -> State {
         if self.padding == 0 { State::Header } else { State::Padding { then: None } }
     }
+}
+
+/// Takes as much as there is, and no more than `most`.
+fn front<'a>(input: &mut &'a [u8], most: usize) -> &'a [u8] {
+    let (part, rest) = input.split_at(most.min(input.len()));
+    *input = rest;
+    part
 }
 
 #[cfg(test)]
@@ -248,21 +253,18 @@ mod tests {
         let (mut told, mut records) = (Told::default(), Records::default());
         let (mut at, mut come) = (0, 0);
         loop {
-            match records.next(&bytes[at..come])? {
+            let mut input = &bytes[at..come];
+            let piece = records.next(&mut input)?;
+            at = come - input.len();
+            match piece {
                 Piece::More if come == bytes.len() => return Ok(told),
                 Piece::More => come = (come + step).min(bytes.len()),
-                Piece::Framing(count) => at += count,
-                Piece::Output(count) => {
-                    told.output.extend_from_slice(&bytes[at..at + count]);
-                    at += count;
-                }
-                Piece::Error(count) => {
-                    told.error.extend_from_slice(&bytes[at..at + count]);
-                    at += count;
-                }
-                Piece::End(count, end) => {
+                Piece::Framing => {}
+                Piece::Output(part) => told.output.extend_from_slice(part),
+                Piece::Error(part) => told.error.extend_from_slice(part),
+                Piece::End(end) => {
                     told.end = Some(end);
-                    told.left = bytes.len() - at - count;
+                    told.left = bytes.len() - at;
                     return Ok(told);
                 }
             }
@@ -313,9 +315,11 @@ mod tests {
         let more = [end(0), record(STDOUT, b"next", 0)].concat();
         assert_eq!(read(&more, 1000), Ok(over(12)));
         let mut records = Records::default();
-        assert_eq!(records.next(&end(0)), Ok(Piece::Framing(8)));
-        assert_eq!(records.next(&end(0)[8..]), Ok(Piece::End(8, End::Complete)));
-        assert_eq!(records.next(b""), Err(Malformed));
+        let (bytes, mut empty) = (end(0), &b""[..]);
+        let mut input = &bytes[..];
+        assert_eq!(records.next(&mut input), Ok(Piece::Framing));
+        assert_eq!(records.next(&mut input), Ok(Piece::End(End::Complete)));
+        assert_eq!((input, records.next(&mut empty)), (empty, Err(Malformed)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
     io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -25,9 +25,27 @@ const MOST_REMEMBERED: usize = 1024;
 const MOST_AT_ONCE: usize = 16;
 
 struct Worker {
-    /// By the whole path.
-    remembered: RefCell<HashMap<Box<[u8]>, Found>>,
-    room: Rc<Semaphore>,
+    remembered: RefCell<HashMap<Asked, Found>>,
+    room: Arc<Semaphore>,
+}
+
+/// A root, and a name below it: two roots may make the same path with two names, and are not the same
+/// to lie below.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Asked {
+    root: Box<Path>,
+    name: Box<[u8]>,
+}
+
+impl Asked {
+    fn new(root: &Path, name: &[u8]) -> Asked {
+        Asked { root: root.into(), name: name.into() }
+    }
+
+    fn file(&self) -> PathBuf {
+        let path = [self.root.as_os_str().as_bytes(), &self.name].concat();
+        PathBuf::from(OsStr::from_bytes(&path))
+    }
 }
 
 /// What was found, and when.
@@ -46,41 +64,48 @@ impl Found {
 thread_local! {
     static WORKER: Worker = Worker {
         remembered: RefCell::default(),
-        room: Rc::new(Semaphore::new(MOST_AT_ONCE)),
+        room: Arc::new(Semaphore::new(MOST_AT_ONCE)),
     };
 }
 
 /// Whether `name` is a regular file below `root`, where symbolic links lead out of that as well.
 pub async fn is_there(root: &Path, name: &[u8]) -> bool {
-    let key: Box<[u8]> = [root.as_os_str().as_bytes(), name].concat().into();
+    let asked = Asked::new(root, name);
     let now = clock::now().into_std();
-    if let Some(known) = WORKER.with(|worker| worker.recall(&key, now)) {
+    if let Some(known) = WORKER.with(|worker| worker.recall(&asked, now)) {
         return known;
     }
     let room = WORKER.with(|worker| worker.room.clone());
-    // Never closed.
-    let _place = room.acquire().await;
-    let (root, file) = (root.to_path_buf(), PathBuf::from(OsStr::from_bytes(&key)));
-    let looked = spawn_blocking(move || is_file_below(&root, &file).unwrap_or(false)).await;
-    let there = looked.unwrap_or(false);
-    WORKER.with(|worker| worker.remember(key, there, clock::now().into_std()));
+    let Ok(place) = room.acquire_owned().await else {
+        return false;
+    };
+    let (root, file) = (root.to_path_buf(), asked.file());
+    // Whoever waits no longer leaves the thread its place: one that hangs is counted until it ends.
+    let looked = spawn_blocking(move || {
+        let there = is_file_below(&root, &file).unwrap_or(false);
+        drop(place);
+        there
+    });
+    let there = looked.await.unwrap_or(false);
+    let found = Found { there, since: clock::now().into_std() };
+    WORKER.with(|worker| worker.remember(asked, found));
     there
 }
 
 impl Worker {
-    fn recall(&self, key: &[u8], now: Instant) -> Option<bool> {
+    fn recall(&self, asked: &Asked, now: Instant) -> Option<bool> {
         let remembered = self.remembered.borrow();
-        remembered.get(key).filter(|found| found.is_fresh(now)).map(|found| found.there)
+        remembered.get(asked).filter(|found| found.is_fresh(now)).map(|found| found.there)
     }
 
-    fn remember(&self, key: Box<[u8]>, there: bool, now: Instant) {
+    fn remember(&self, asked: Asked, found: Found) {
         let mut remembered = self.remembered.borrow_mut();
         if remembered.len() >= MOST_REMEMBERED {
-            remembered.retain(|_, found| found.is_fresh(now));
+            remembered.retain(|_, other| other.is_fresh(found.since));
         }
         // So many names within a moment are made up by somebody: none of them is worth keeping.
         if remembered.len() < MOST_REMEMBERED {
-            remembered.insert(key, Found { there, since: now });
+            remembered.insert(asked, found);
         }
     }
 }
@@ -125,9 +150,37 @@ mod tests {
         fs::remove_file(folder.path().join("x.php")).unwrap();
         assert!(is_there(folder.path(), b"/x.php").await);
         assert!(!is_there(folder.path(), b"/y.php").await);
-        let key = [folder.path().as_os_str().as_bytes(), b"/x.php"].concat();
+        let asked = Asked::new(folder.path(), b"/x.php");
         let later = Instant::now() + REMEMBERED + Duration::from_millis(1);
-        assert_eq!(WORKER.with(|worker| worker.recall(&key, later)), None);
+        assert_eq!(WORKER.with(|worker| worker.recall(&asked, later)), None);
+    }
+
+    #[tokio::test]
+    async fn a_path_below_one_root_may_be_above_another() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("a")).unwrap();
+        fs::write(folder.path().join("x.php"), "").unwrap();
+        symlink("../x.php", folder.path().join("a/x.php")).unwrap();
+        assert!(is_there(folder.path(), b"/a/x.php").await);
+        assert!(!is_there(&folder.path().join("a"), b"/x.php").await);
+    }
+
+    #[tokio::test]
+    async fn a_look_up_that_is_given_up_keeps_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let room = WORKER.with(|worker| worker.room.clone());
+        let all = room.clone().acquire_many_owned(MOST_AT_ONCE as u32 - 1).await.unwrap();
+        let mut looked = Box::pin(is_there(folder.path(), b"/given-up.php"));
+        std::future::poll_fn(|context| {
+            let _ = looked.as_mut().poll(context);
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(looked);
+        // It comes back when the thread has ended, and not before.
+        drop(room.clone().acquire_owned().await.unwrap());
+        drop(all);
+        assert_eq!(room.available_permits(), MOST_AT_ONCE);
     }
 
     #[test]
@@ -135,10 +188,12 @@ mod tests {
         let now = Instant::now();
         WORKER.with(|worker| {
             for number in 0..2 * MOST_REMEMBERED {
-                worker.remember(number.to_string().into_bytes().into(), false, now);
+                let asked = Asked::new(Path::new("/srv"), number.to_string().as_bytes());
+                worker.remember(asked, Found { there: false, since: now });
             }
             assert_eq!(worker.remembered.borrow().len(), MOST_REMEMBERED);
-            worker.remember((*b"new").into(), true, now + REMEMBERED);
+            let found = Found { there: true, since: now + REMEMBERED };
+            worker.remember(Asked::new(Path::new("/srv"), b"new"), found);
             assert_eq!(worker.remembered.borrow().len(), 1);
         });
     }

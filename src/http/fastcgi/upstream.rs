@@ -55,6 +55,8 @@ pub struct Output {
     fault: Option<Malformed>,
     /// Bytes have come.
     answered: bool,
+    /// Bytes of the answer have come.
+    has_output: bool,
     pub stderr: Stderr,
 }
 
@@ -94,6 +96,7 @@ impl Upstream {
             end: None,
             fault: None,
             answered: false,
+            has_output: false,
             stderr,
         };
         let side = Side { stream: output, input: Buffer::new(buffers.clone()) };
@@ -161,29 +164,40 @@ fn head_error(error: io::Error) -> HeadError {
 }
 
 impl Output {
-    /// Takes in what has come behind the answer: whether that was its end.
+    /// Takes in what has come behind the answer: whether that was its end. What the script has
+    /// written beyond it is thrown away.
     fn take_end(&mut self) -> bool {
-        while self.end.is_none() && self.fault.is_none() {
-            match self.records.next(self.input.filled()) {
-                Ok(Piece::Framing(count)) => self.input.consume(count),
-                Ok(Piece::Error(count)) => self.take_stderr(count),
-                Ok(Piece::End(count, end)) => self.ended(count, end),
-                Ok(Piece::Output(_) | Piece::More) => return false,
-                Err(malformed) => self.fault = Some(malformed),
+        while self.is_going() && self.take_next(usize::MAX, |_| {}) {}
+        self.fault.is_none() && self.end.is_some()
+    }
+
+    fn is_going(&self) -> bool {
+        self.end.is_none() && self.fault.is_none()
+    }
+
+    /// Takes in the next piece of what has come, at most so many bytes; what is of the answer goes to
+    /// `output`. False: more must come first.
+    fn take_next(&mut self, most: usize, output: impl FnOnce(&[u8])) -> bool {
+        let come = self.input.filled();
+        let come = &come[..come.len().min(most)];
+        let mut rest = come;
+        match self.records.next(&mut rest) {
+            Ok(Piece::Framing) => {}
+            Ok(Piece::Output(part)) => {
+                self.has_output = true;
+                output(part);
             }
+            Ok(Piece::Error(part)) => self.stderr.take(part),
+            Ok(Piece::End(end)) => {
+                self.end = Some(end);
+                self.stderr.end();
+            }
+            Ok(Piece::More) => return false,
+            Err(malformed) => self.fault = Some(malformed),
         }
-        self.fault.is_none()
-    }
-
-    fn take_stderr(&mut self, count: usize) {
-        self.stderr.take(&self.input.filled()[..count]);
-        self.input.consume(count);
-    }
-
-    fn ended(&mut self, count: usize, end: End) {
-        self.input.consume(count);
-        self.end = Some(end);
-        self.stderr.end();
+        let taken = come.len() - rest.len();
+        self.input.consume(taken);
+        true
     }
 
     /// Reads more from the connection, which may not end yet.
@@ -219,20 +233,13 @@ impl AsyncRead for Output {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = into.filled().len();
-        while this.fault.is_none() && this.end.is_none() && into.remaining() > 0 {
-            let come = this.input.filled();
-            let looked_at = come.len().min(into.remaining());
-            match this.records.next(&come[..looked_at]) {
-                Ok(Piece::Framing(count)) => this.input.consume(count),
-                Ok(Piece::Output(count)) => {
-                    into.put_slice(&this.input.filled()[..count]);
-                    this.input.consume(count);
+        while this.is_going() && into.remaining() > 0 {
+            let most = into.remaining();
+            if !this.take_next(most, |part| into.put_slice(part)) {
+                if into.filled().len() > before {
+                    break;
                 }
-                Ok(Piece::Error(count)) => this.take_stderr(count),
-                Ok(Piece::End(count, end)) => this.ended(count, end),
-                Ok(Piece::More) if into.filled().len() > before => break,
-                Ok(Piece::More) => ready!(this.poll_more(context))?,
-                Err(malformed) => this.fault = Some(malformed),
+                ready!(this.poll_more(context))?;
             }
         }
         // What came before it is not lost with it.
@@ -241,6 +248,10 @@ impl AsyncRead for Output {
             (Some(malformed), _) => {
                 let error = io::Error::new(io::ErrorKind::InvalidData, malformed);
                 return Poll::Ready(Err(error));
+            }
+            // It has begun to work: this is no word on whether it may be asked again.
+            (None, Some(End::Refused)) if this.has_output => {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
             (None, Some(End::Refused)) => return Poll::Ready(Err(io::Error::other(Refused))),
             (None, Some(End::Complete) | None) => {}
