@@ -368,6 +368,12 @@ impl<'a> Attempt<'_, 'a> {
         self.exchange.settle();
         let head = self.answer_head(response, framing);
         let head_length = head.len() as u64;
+        let frees = matches!(upstream, Upstream::Fastcgi(_)) && upload.is_done();
+        if frees {
+            // The answer has begun: what was kept for another try is needed no more.
+            upload.free();
+            self.exchange.client.free_collected();
+        }
         let client = &mut self.exchange.client;
         let mut download = Passage::of_answer(head, rules.framing, framing, client, upstream);
         if self.pool.pool.config.splice {
@@ -376,7 +382,7 @@ impl<'a> Attempt<'_, 'a> {
         let bounds = self.bounds;
         let relayed = exchange::relay(client, upstream, upload, &mut download, bounds).await;
         if relayed == Err(Cut::Malformed) && !download.has_begun() {
-            self.rest = upload.rest();
+            self.rest = if frees { Rest::Part } else { upload.rest() };
             return Err(sent(refusal::BAD_RESPONSE));
         }
         self.record.bytes_in = upload.moved();

@@ -6,12 +6,14 @@ use crate::{
     config::Fastcgi,
     http::{
         answers::Answer,
+        content::SHORT_BODY,
         downstream::GivenUp,
         exchange::Bounds,
         forward::{bounds, forward},
         h1::{
             body::Framing,
             client::NoRequest,
+            collecting::Collecting,
             rules::{self, RequestRules},
         },
         proxy::{Exchange, Next},
@@ -22,7 +24,7 @@ use crate::{
     },
     message::{authority, lent::Lent, path},
     net::clock,
-    pool::local::LocalPool,
+    pool::{budget::Share, local::LocalPool},
 };
 
 use super::{
@@ -80,7 +82,7 @@ pub async fn serve<'a>(
         Found::ClientGone => return gone(record),
     };
     let bounds = bounds(exchange, record, pool);
-    let rules = match with_length(exchange, &bounds, config, rules).await {
+    let rules = match with_length(exchange, &bounds, scripts, rules).await {
         Ok(rules) => rules,
         Err(NoRequest::Gone) => return gone(record),
         Err(NoRequest::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
@@ -147,11 +149,12 @@ fn with_slash(exchange: &Exchange<'_>) -> Option<Vec<u8>> {
 }
 
 /// A script reads as many bytes as it is told that there are: a body of unknown length is read whole
-/// first, as far as that may be. No server behind us says that it waits for a body, so that we do.
+/// first, as far as that may be. So is a short one of a told length, since PHP takes one that breaks off
+/// for a whole one. No server behind us says that it waits for a body, so that we do.
 async fn with_length(
     exchange: &mut Exchange<'_>,
     bounds: &Bounds,
-    config: &Fastcgi,
+    scripts: &Scripts,
     rules: &RequestRules,
 ) -> Result<RequestRules, NoRequest> {
     let (idle, request) = (bounds.client_idle, exchange.request);
@@ -165,11 +168,19 @@ async fn with_length(
         told.map_err(|_| NoRequest::Gone)?;
     }
     let rules = RequestRules { framing, expects_continue: false, ..*rules };
-    if framing != Framing::Chunked {
+    let limit = scripts.config.buffer.min(bounds.max_body);
+    let is_read_whole = match framing {
+        Framing::Chunked => true,
+        Framing::Length(length) => length > SHORT_BODY && length <= limit,
+        Framing::Empty | Framing::UntilClose => false,
+    };
+    if !is_read_whole {
         return Ok(rules);
     }
-    let limit = config.buffer.min(bounds.max_body);
-    match exchange.client.collect_body(limit, idle, bounds.whole()).await {
+    let pool = &exchange.serving.pools[scripts.pool].pool;
+    let share = Some(Share::of(&pool.bodies, pool.config.buffers));
+    let how = Collecting { framing, limit, idle, whole: bounds.whole(), share };
+    match exchange.client.collect_body(how).await {
         Ok(length) => Ok(RequestRules { framing: Framing::Length(length as u64), ..rules }),
         Err(NoRequest::Refused(refusal::BODY_TOO_LARGE)) if limit < bounds.max_body => {
             Err(NoRequest::Refused(refusal::LENGTH_NEEDED))

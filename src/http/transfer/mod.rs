@@ -111,6 +111,13 @@ impl Transfer {
         }
     }
 
+    /// Gives back the memory of what has been written.
+    pub fn free(&mut self) {
+        if self.written == self.gathered.len() {
+            (self.gathered, self.written) = (Vec::new(), 0);
+        }
+    }
+
     pub fn waiting(&self) -> Waiting {
         self.waiting
     }

@@ -42,7 +42,8 @@ fn what_is_behind_an_answer_is_read_by_nobody() {
     let origin = excessive();
     let daemon = before_any(&origin, "", "max_idle = 1");
     let mut client = Client::connect(daemon.address("web"));
-    for (query, status, length) in [("long", 200, 20_000), ("unchanged", 304, 0), ("cut", 200, 20_000)]
+    for (query, status, length) in
+        [("long", 200, 20_000), ("unchanged", 304, 0), ("cut", 200, 20_000)]
     {
         for _ in 0..5 {
             let answer = client.get(&format!("/a.php?{query}"));
