@@ -431,7 +431,8 @@ impl<'a> Attempt<'_, 'a> {
             Upstream::H1(upstream) => upstream,
             Upstream::Fastcgi(upstream) if upload.is_done() => {
                 let idle = self.pool.idle(self.index);
-                return fastcgi::after::keep(*upstream, idle, self.bounds.upstream.idle);
+                let held = self.in_flight.hand_over();
+                return fastcgi::after::keep(*upstream, idle, held, self.bounds.upstream.idle);
             }
             Upstream::H2(_) | Upstream::Fastcgi(_) => return,
         };
