@@ -16,7 +16,7 @@ use crate::{
             collecting::Collecting,
             rules::{self, RequestRules},
         },
-        proxy::{Exchange, Next},
+        proxy::{self, Exchange, Next},
         record::Record,
         refusal::{self, Refusal},
         reply::{error, give, gone, refuse_last},
@@ -45,6 +45,8 @@ pub struct Scripts {
 pub struct Wanted<'a> {
     script: Script,
     config: &'a Fastcgi,
+    /// What the route takes from the front of the path, decoded.
+    removed: Vec<u8>,
 }
 
 /// What is to be done.
@@ -69,7 +71,7 @@ pub async fn serve<'a>(
     if exchange.request.extended_connect {
         return refuse_last(exchange, record, refusal::NO_TUNNEL).await;
     }
-    let script = match find(exchange, pool, config, target).await {
+    let script = match find(exchange, record, pool, config, target).await {
         Found::Script(script) => script,
         Found::Folder => match with_slash(exchange) {
             Some(location) => {
@@ -87,7 +89,10 @@ pub async fn serve<'a>(
         Err(NoRequest::Gone) => return gone(record),
         Err(NoRequest::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
     };
-    exchange.wanted = Some(Box::new(Wanted { script, config }));
+    let rewrite = record.route.and_then(|route| route.rules.rewrite.as_ref());
+    let removed = rewrite.and_then(|rewrite| script::decoded(rewrite.removed()));
+    let removed = removed.unwrap_or_default();
+    exchange.wanted = Some(Box::new(Wanted { script, config, removed }));
     forward(exchange, record, pool, &rules, target).await
 }
 
@@ -105,6 +110,7 @@ async fn refuse<'a>(
 
 async fn find(
     exchange: &mut Exchange<'_>,
+    record: &Record<'_>,
     pool: &LocalPool,
     config: &Fastcgi,
     target: &Target<'_>,
@@ -134,10 +140,37 @@ async fn find(
         }
     }
     match lead {
+        Lead::Script(script) if !is_routed_here(exchange, record, &script, config) => {
+            Found::Nothing(refusal::NO_SCRIPT)
+        }
         Lead::Script(script) => Found::Script(script),
         Lead::Folder(_) if config.check_script => Found::Folder,
         Lead::Folder(_) | Lead::Nothing => fallback(),
     }
+}
+
+/// Whether the script's own path takes this route as well: another one may guard it, which a path
+/// with more behind it, or that of its folder, would pass by.
+fn is_routed_here(
+    exchange: &Exchange<'_>,
+    record: &Record<'_>,
+    script: &Script,
+    config: &Fastcgi,
+) -> bool {
+    let (Some(route), Some(target)) = (record.route, exchange.target) else {
+        return false;
+    };
+    let Ok(reading) = path::read(target.path) else {
+        return false;
+    };
+    let own = script.own_path(&reading.path, config);
+    if own == reading.path {
+        return true;
+    }
+    let router = &exchange.serving.site.router;
+    let host = authority::routing_host(target.authority);
+    let found = router.find(&host, &own, &proxy::asked(exchange, &target));
+    matches!(found, Ok(Some(found)) if found.name == route.name)
 }
 
 /// Where a folder is asked for with a slash at its end; `None` where that would be another host.
@@ -204,6 +237,7 @@ pub fn request(
     let host: Cow<'_, str> = authority::routing_host(target.authority);
     let told = Told {
         script: &wanted.script,
+        removed: &wanted.removed,
         root: wanted.config.root.as_os_str().as_encoded_bytes(),
         uri: &uri,
         protocol: exchange.request.version.text(),
