@@ -266,6 +266,8 @@ pub struct Pool {
     /// Idle connections kept to each backend, a worker. To FastCGI servers none unless said: each keeps a
     /// process of theirs from serving others.
     pub max_idle: usize,
+    /// Bytes of bodies that are read whole for scripts, of all its requests in the process.
+    pub buffers: u64,
     pub host_header: HostHeader,
     pub protocol: Protocol,
     /// Long bodies between a plain HTTP/1 client and a plain HTTP/1 backend pass through a pipe in the kernel.

@@ -32,6 +32,7 @@ pub(super) static POOL: Shape = Shape {
         "retry",
         "timeouts",
         "max_idle",
+        "buffers",
         "host_header",
         "max_requests",
         "queue",
@@ -64,6 +65,9 @@ pub(super) static TIMEOUTS: Shape = Shape {
 
 pub(super) static QUEUE: Shape =
     Shape { name: "`queue` of [pool.NAME]", keys: &["max", "timeout"] };
+
+/// A machine has no more.
+const BODIES: RangeInclusive<u64> = 0..=1 << 40;
 
 /// More at once is no limit that a server knows.
 const A_LIMIT: RangeInclusive<usize> = 1..=1_000_000;
@@ -98,6 +102,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<Pool> {
         retry: retry(&table),
         timeouts: timeouts(&table),
         max_idle: table.integer("max_idle", 0..=65_536, idle_by_default(protocol)),
+        buffers: table.size("buffers", BODIES, 64 << 20),
         host_header,
         queue: queue(&table),
         on_skew: on_skew(&table),

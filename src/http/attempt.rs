@@ -373,6 +373,12 @@ impl<'a> Attempt<'_, 'a> {
         self.exchange.settle();
         let head = self.answer_head(response, framing, verdict);
         let head_length = head.len() as u64;
+        let frees = matches!(upstream, Upstream::Fastcgi(_)) && upload.is_done();
+        if frees {
+            // The answer has begun: what was kept for another try is needed no more.
+            upload.free();
+            self.exchange.client.free_collected();
+        }
         let client = &mut self.exchange.client;
         let mut download = match encoded {
             None => Passage::of_answer(head, rules.framing, framing, client, upstream),
@@ -386,7 +392,7 @@ impl<'a> Attempt<'_, 'a> {
         let bounds = self.bounds;
         let relayed = exchange::relay(client, upstream, upload, &mut download, bounds).await;
         if relayed == Err(Cut::Malformed) && !download.has_begun() {
-            self.rest = upload.rest();
+            self.rest = if frees { Rest::Part } else { upload.rest() };
             return Err(sent(refusal::BAD_RESPONSE));
         }
         self.record.bytes_in = upload.moved();
@@ -441,7 +447,8 @@ impl<'a> Attempt<'_, 'a> {
             Upstream::H1(upstream) => upstream,
             Upstream::Fastcgi(upstream) if upload.is_done() => {
                 let idle = self.pool.idle(self.index);
-                return fastcgi::after::keep(*upstream, idle, self.bounds.upstream.idle);
+                let held = self.in_flight.hand_over();
+                return fastcgi::after::keep(*upstream, idle, held, self.bounds.upstream.idle);
             }
             Upstream::H2(_) | Upstream::Fastcgi(_) => return,
         };

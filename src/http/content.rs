@@ -13,7 +13,7 @@ use crate::{
 
 /// A body up to this size is read whole before a backend is asked: then it travels with its head,
 /// can be sent again, and a client that drips it holds no connection of a backend.
-const SHORT_BODY: u64 = 8 * 1024;
+pub const SHORT_BODY: u64 = 8 * 1024;
 
 /// How the body of a request is at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,10 @@ use tokio::time::Instant;
 
 use crate::{
     http::{
-        h1::client::{Client, NoRequest},
+        h1::{
+            client::{Client, NoRequest},
+            collecting::Collecting,
+        },
         h2::client::ClientStream,
     },
     net::timer::Timer,
@@ -96,17 +99,19 @@ impl Downstream<'_> {
         }
     }
 
-    /// Reads a body whose length was not told to its end, as far as it has at most `limit` bytes: how
-    /// many it has.
-    pub async fn collect_body(
-        &mut self,
-        limit: u64,
-        idle: Duration,
-        whole: Option<Instant>,
-    ) -> Result<usize, NoRequest> {
+    /// Reads a body to its end, and keeps all of it: how many bytes it has.
+    pub async fn collect_body(&mut self, how: Collecting) -> Result<usize, NoRequest> {
         match self {
-            Downstream::H1(client) => client.collect_body(limit, idle, whole).await,
-            Downstream::H2(stream) => stream.collect_body(limit, idle, whole).await,
+            Downstream::H1(client) => client.collect_body(how).await,
+            Downstream::H2(stream) => stream.collect_body(how).await,
+        }
+    }
+
+    /// A body that was collected so is needed no more.
+    pub fn free_collected(&mut self) {
+        match self {
+            Downstream::H1(client) => client.free_collected(),
+            Downstream::H2(stream) => stream.free_collected(),
         }
     }
 

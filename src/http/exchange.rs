@@ -114,6 +114,11 @@ impl Upload {
         if self.in_hand || self.passage.is_untouched() { Rest::All } else { Rest::Part }
     }
 
+    /// Gives back the memory of what has been sent.
+    pub fn free(&mut self) {
+        self.passage.free();
+    }
+
     pub fn is_done(&self) -> bool {
         matches!(self.state, UploadState::Done { .. })
     }

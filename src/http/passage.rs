@@ -209,6 +209,14 @@ impl Passage {
         }
     }
 
+    /// Gives back the memory of what has been written.
+    pub fn free(&mut self) {
+        match self {
+            Passage::Lines(pump) => pump.free(),
+            Passage::Frames(transfer) => transfer.free(),
+        }
+    }
+
     pub fn waiting(&self) -> Waiting {
         match self {
             Passage::Lines(pump) => pump.waiting(),

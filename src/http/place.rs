@@ -5,6 +5,7 @@ use std::{cell::OnceCell, rc::Rc};
 use tokio::time::Instant;
 
 use crate::{
+    config::Protocol,
     http::{
         downstream::GivenUp,
         exchange::Bounds,
@@ -111,7 +112,7 @@ async fn await_first_probes<'a>(
     record.queued = Some(waited_before + begun.elapsed());
     match decided {
         Ok(next) => {
-            *course = course.at(exchange.later.keep(next));
+            *course = follows(course, exchange.later.keep(next))?;
             Ok(())
         }
         Err(GivenUp::ClientGone) => Err(Unplaced::ClientGone),
@@ -180,7 +181,7 @@ async fn wait<'a>(
         let placed = course.pool.placed(&mut waiting);
         match exchange.client.unless_gone(deadline, placed).await {
             Ok(Some(placed)) => return Ok(Some(placed)),
-            Ok(None) if follow(exchange, course, &mut waiting) => {}
+            Ok(None) if follow(exchange, course, &mut waiting)? => {}
             Ok(None) => return Ok(None),
             Err(GivenUp::ClientGone) => return Err(Unplaced::ClientGone),
             Err(GivenUp::Late) => return Err(Unplaced::Refused(late)),
@@ -190,21 +191,34 @@ async fn wait<'a>(
 
 /// The pool says something else than when the wait began: who has come up is waited for as well, and
 /// who is down or has left is waited for no more. False where nobody is left to wait for.
-fn follow<'a>(exchange: &Exchange<'a>, course: &mut Course<'a>, waiting: &mut Waiting) -> bool {
+fn follow<'a>(
+    exchange: &Exchange<'a>,
+    course: &mut Course<'a>,
+    waiting: &mut Waiting,
+) -> Result<bool, Unplaced> {
     let Some(next) = course.pool.successor() else {
-        return true;
+        return Ok(true);
     };
-    let following = course.at(exchange.later.keep(next));
+    let following = follows(course, exchange.later.keep(next))?;
     let wanted = following.pool.pool.wanted(&following.ask());
     if wanted.is_empty() {
         *course = following;
-        return false;
+        return Ok(false);
     }
     // Where a place was handed over at this very moment, it is used.
     if waiting.want(wanted) {
         *course = following;
     }
-    true
+    Ok(true)
+}
+
+/// The same at a later pool. A request for a script is nothing to who speaks HTTP, nor the other way.
+fn follows<'a>(course: &Course<'a>, next: &'a LocalPool) -> Result<Course<'a>, Unplaced> {
+    let runs_scripts = |pool: &LocalPool| pool.pool.config.protocol == Protocol::Fastcgi;
+    if runs_scripts(course.pool) != runs_scripts(next) {
+        return Err(Unplaced::Refused(refusal::POOL_CHANGED));
+    }
+    Ok(course.at(next))
 }
 
 /// Pools of later snapshots that a request has moved on to, kept for as long as it may need them.

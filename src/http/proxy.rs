@@ -314,7 +314,7 @@ fn find_route<'a>(
 }
 
 /// What routes may look at besides host and path.
-fn asked<'a>(exchange: &Exchange<'a>, target: &Target<'a>) -> Asked<'a> {
+pub(super) fn asked<'a>(exchange: &Exchange<'a>, target: &Target<'a>) -> Asked<'a> {
     Asked {
         method: exchange.request.method_bytes(),
         query: target.query().strip_prefix(b"?").unwrap_or_default(),

@@ -132,6 +132,8 @@ table! {
     NO_BACKEND = NoBackend "no backend of the pool is up";
     QUEUE_FULL = QueueFull "every backend that is up has max_requests under way, and the pool's queue is full";
     QUEUE_TIMEOUT = QueueTimeout "no backend had a place for the request within the timeout of the pool's queue";
+    BUFFERS_FULL = BuffersFull "the bodies that are read whole for scripts take all memory that the pool's buffers allow";
+    POOL_CHANGED = NoBackend "since a reload the pool speaks another protocol than the one that the request waited for";
 
     NO_TUNNEL = NoUpgrade "a tunnel was asked for, and there is none to that protocol, or none on this route, or none with a body";
     NO_UPGRADE = NoUpgrade "a tunnel was asked for, and the pool's backends speak HTTP/2, to which none is opened";

@@ -54,6 +54,11 @@ impl Rewrite {
         self.to.strip_suffix('/').unwrap_or(&self.to)
     }
 
+    /// The prefix that is taken away, without a slash at its end; empty where another comes in its place.
+    pub fn removed(&self) -> &str {
+        if self.parent().is_empty() { &self.from } else { "" }
+    }
+
     /// What is left without the prefix, as far as all readers agree on it.
     fn left<'t>(&self, raw: &'t str, reading: &'t Reading<'t>) -> Option<&'t str> {
         let plain = self.cut(&reading.path)?;

@@ -131,6 +131,8 @@ reasons! {
     QueueFull = "queue-full", Some(503);
     /// No backend had a place within `timeout` of the pool's `queue`. Backends.
     QueueTimeout = "queue-timeout", Some(503);
+    /// Bodies that are read whole for scripts take all of the pool's `buffers`. Backends.
+    BuffersFull = "buffers-full", Some(503);
 
     /// An extended CONNECT to what opens no tunnel: a pool whose backends speak HTTP/2, a fixed answer,
     /// a protocol that is not passed on. Configuration, or the client.

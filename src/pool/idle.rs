@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -15,7 +16,21 @@ pub struct IdleConnections {
     /// How long one is kept, if the backend names no shorter time.
     limit: Cell<Duration>,
     retired: Cell<bool>,
+    /// Those whose last request has been answered and goes on.
+    ending: Cell<usize>,
 }
+
+/// Such a one, until it is dropped.
+pub struct Ending(Rc<IdleConnections>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.ending.set(self.0.ending.get() - 1);
+    }
+}
+
+/// So many of them are waited for.
+const MOST_ENDING: usize = 64;
 
 struct Idle {
     stream: Stream,
@@ -92,6 +107,15 @@ impl IdleConnections {
             until: now + keep,
             announced: announced.map(Box::new),
         });
+    }
+
+    /// One more that is waited for before it is idle; `None`: there are too many.
+    pub fn await_end(self: &Rc<Self>) -> Option<Ending> {
+        let ending = self.ending.get() + 1;
+        (ending <= MOST_ENDING).then(|| {
+            self.ending.set(ending);
+            Ending(self.clone())
+        })
     }
 
     pub fn len(&self) -> usize {

@@ -10,6 +10,7 @@ use crate::{
         backend::{Backend, Verdict},
         balance::{Ask, consistent_hash},
         breaker::{Position, Trials},
+        budget::Budget,
         pins::Pins,
         preference::{self, Lapse, Past, Rule, Runner},
         queue::{Queue, Wanted},
@@ -41,6 +42,8 @@ pub struct Pool {
     pub limited: bool,
     /// The very same in each snapshot in which this pool stands.
     pub queue: Arc<Queue>,
+    /// Of bodies that are read whole; as well.
+    pub bodies: Arc<Budget>,
     /// Of the members' lots, in their order; empty where the balance draws none.
     pub seeds: Vec<u64>,
     /// `None`: plain connections.
@@ -100,6 +103,7 @@ impl Pool {
         let limited = members.iter().any(Member::is_limited);
         let sticky = keys.map(|keys| Sticky::new(keys, config.name.clone(), &members));
         let queue = before.map(|before| before.queue.clone()).unwrap_or_default();
+        let bodies = before.map(|before| before.bodies.clone()).unwrap_or_default();
         Pool {
             config,
             members,
@@ -114,6 +118,7 @@ impl Pool {
             sticky,
             tls,
             queue,
+            bodies,
             metrics,
         }
     }

@@ -21,6 +21,7 @@
 pub mod backend;
 pub mod balance;
 pub mod breaker;
+pub mod budget;
 pub mod dial;
 pub mod health;
 pub mod hedge;

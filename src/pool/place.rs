@@ -1,6 +1,6 @@
 //! A place at a backend: at once, or after a wait for one.
 
-use std::{future::poll_fn, mem, pin::pin, rc::Rc, sync::Arc, task::Poll};
+use std::{future::poll_fn, pin::pin, rc::Rc, sync::Arc, task::Poll};
 
 use crate::pool::{
     backend::Backend,
@@ -18,6 +18,7 @@ pub struct InFlight<'a> {
     queue: &'a Arc<Queue>,
     /// Where it is a trial of a half-open breaker.
     trials: Option<&'a Arc<Trials>>,
+    handed_over: bool,
 }
 
 /// As [`InFlight`], for what may be under way for days and must not keep a snapshot's pool that long.
@@ -37,25 +38,33 @@ impl<'a> InFlight<'a> {
     /// Of a request that is counted already.
     fn counted(pool: &'a Pool, index: usize) -> InFlight<'a> {
         let member = &pool.members[index];
-        InFlight { backend: &member.backend, queue: &pool.queue, trials: member.trials() }
+        InFlight {
+            backend: &member.backend,
+            queue: &pool.queue,
+            trials: member.trials(),
+            handed_over: false,
+        }
     }
 
     /// The same place, without the pool.
-    pub fn keep(self) -> Held {
-        let held = Held {
+    pub fn keep(mut self) -> Held {
+        self.hand_over()
+    }
+
+    /// The same, while this goes on without a place.
+    pub fn hand_over(&mut self) -> Held {
+        self.handed_over = true;
+        Held {
             backend: self.backend.clone(),
             queue: self.queue.clone(),
             trials: self.trials.cloned(),
-        };
-        // It goes on being counted.
-        mem::forget(self);
-        held
+        }
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        if self.backend.leave(self.trials.map(|trials| &**trials)) {
+        if !self.handed_over && self.backend.leave(self.trials.map(|trials| &**trials)) {
             self.queue.freed(self.backend);
         }
     }

@@ -1,5 +1,6 @@
 //! Scripts over FastCGI: php-fpm, and a server of the tests' own for what php-fpm never does.
 
+mod bodies;
 mod broken;
 mod excess;
 mod found;

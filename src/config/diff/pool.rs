@@ -28,6 +28,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
         retry: old_retry,
         timeouts: old_timeouts,
         max_idle,
+        buffers,
         host_header: old_host_header,
         queue: old_queue,
         on_skew,
@@ -64,6 +65,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Pool, new: &Pool) {
     retry(changes, old_retry, &new.retry);
     timeouts(changes, old_timeouts, &new.timeouts);
     changes.value("max_idle", max_idle, new.max_idle);
+    changes.value("buffers", buffers, new.buffers);
     changes.value("host_header", host_header(old_host_header), host_header(&new.host_header));
     queue(changes, old_queue, &new.queue);
     breaker(changes, old_breaker.as_ref(), new.breaker.as_ref());

@@ -246,6 +246,7 @@ fn scripts_that_can_not_be_run() {
         (format!("{PHP}health = {{}}"), "17:1", "probes of a FastCGI pool without a `path`", "ping.path"),
         (format!("{PHP}proxy_protocol = \"v1\""), "17:1", "`proxy_protocol` beside protocol = \"fastcgi\"", "REMOTE_ADDR"),
         ("[pool.u]\nbackends = [\"unix:run/x\"]".to_owned(), "15:13", "`unix:run/x` is no value", "begins with \"/\""),
+        ("[pool.u]\nbackends = [\"unix:/run/../x\"]".to_owned(), "15:13", "`unix:/run/../x`", "without `//`"),
         (format!("[pool.u]\nbackends = [\"unix:/{}\"]", "x".repeat(107)), "15:13", "`unix:/xxx", "at most 107 bytes"),
         ("[pool.u]\nbackends = [\"unix:/run/x\", \"unix:/run/x\"]".to_owned(), "15:28", "unix:/run/x is in this pool twice", "`weight`"),
         ("[pool.u]\nbackends = [\"unix:/run/x\"]\ntls = {}".to_owned(), "16:1", "`tls` in a pool with a Unix socket", "remove it"),

@@ -114,6 +114,7 @@ fn request(probe: &HttpProbe, how: &Dial<'_>, ours: Option<SocketAddr>) -> Resul
     let script = Script { name: path.as_bytes().to_vec(), info: Vec::new() };
     let told = Told {
         script: &script,
+        removed: b"",
         root: b"",
         uri: uri.as_bytes(),
         protocol: "HTTP/1.1",

@@ -5,24 +5,31 @@ use std::{future::poll_fn, rc::Rc, time::Duration};
 
 use tokio::{task::spawn_local, time::timeout};
 
-use crate::{net::clock, pool::idle::IdleConnections};
+use crate::{
+    net::clock,
+    pool::{idle::IdleConnections, place::Held},
+};
 
 use super::upstream::Upstream;
 
-/// What a script still writes where nobody reads it, before it is closed upon.
+/// What a script still writes where nobody reads it, on standard error as well, before it is closed upon.
 const THROWN_AWAY: usize = 1 << 20;
 
-/// Keeps the connection for others, once the request is over. `patience`: how long a script that says
-/// nothing is waited for.
-pub fn keep(mut upstream: Upstream, idle: &Rc<IdleConnections>, patience: Duration) {
+/// Keeps the connection for others, once the request is over. As long as it is not, it is under way at
+/// its backend. `patience`: how long that is waited for.
+pub fn keep(mut upstream: Upstream, to: &Rc<IdleConnections>, held: Held, patience: Duration) {
     if upstream.is_over() {
-        return put(upstream, idle);
+        return put(upstream, to);
     }
-    let idle = idle.clone();
+    let Some(ending) = to.await_end() else {
+        return;
+    };
+    let idle = to.clone();
     spawn_local(async move {
-        if read_out(&mut upstream, patience).await {
+        if let Ok(true) = timeout(patience, read_out(&mut upstream)).await {
             put(upstream, &idle);
         }
+        drop((ending, held));
     });
 }
 
@@ -31,16 +38,15 @@ fn put(upstream: Upstream, idle: &IdleConnections) {
 }
 
 /// Whether the request has ended so that another may follow.
-async fn read_out(upstream: &mut Upstream, patience: Duration) -> bool {
-    let mut thrown_away = 0;
-    while thrown_away < THROWN_AWAY {
-        let side = &mut upstream.side;
+async fn read_out(upstream: &mut Upstream) -> bool {
+    let side = &mut upstream.side;
+    side.stream.take_at_most(THROWN_AWAY);
+    loop {
         side.input.consume(side.input.filled().len());
-        match timeout(patience, poll_fn(|context| side.poll_fill_lazily(context))).await {
-            Ok(Ok(0)) => return upstream.is_over(),
-            Ok(Ok(count)) => thrown_away += count,
-            Ok(Err(_)) | Err(_) => return false,
+        match poll_fn(|context| side.poll_fill_lazily(context)).await {
+            Ok(0) => return upstream.is_over(),
+            Ok(_) => {}
+            Err(_) => return false,
         }
     }
-    false
 }

@@ -22,6 +22,9 @@ const SOFTWARE: &str = concat!("equipoise/", env!("CARGO_PKG_VERSION"));
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {
     pub script: &'a Script,
+    /// What the route takes from the front of the path: the script's name for clients has it (RFC 3875,
+    /// section 4.1.13).
+    pub removed: &'a [u8],
     pub root: &'a [u8],
     /// As the client wrote it, with its query.
     pub uri: &'a [u8],
@@ -51,9 +54,9 @@ pub fn write(out: &mut Lent<u8>, head: &[u8], told: &Told<'_>) -> Result<(), Ref
     let mut params = Params::new(out, told.own);
     let script = told.script;
     params.set("SCRIPT_FILENAME", &[told.root, &script.name])?;
-    params.set("SCRIPT_NAME", &[&script.name])?;
+    params.set("SCRIPT_NAME", &[told.removed, &script.name])?;
     params.set("PATH_INFO", &[&script.info])?;
-    params.set("DOCUMENT_URI", &[&script.name, &script.info])?;
+    params.set("DOCUMENT_URI", &[told.removed, &script.name, &script.info])?;
     params.set("DOCUMENT_ROOT", &[told.root])?;
     params.set("REQUEST_METHOD", &[method(first)])?;
     params.set("REQUEST_URI", &[told.uri])?;
@@ -245,6 +248,7 @@ mod tests {
     fn told<'a>(script: &'a Script, own: &'a [(String, String)]) -> Told<'a> {
         Told {
             script,
+            removed: b"",
             root: b"/srv",
             uri: b"/a/x.php/in%20fo?q=1",
             protocol: "HTTP/1.1",

@@ -20,6 +20,18 @@ impl Script {
         Script { name: name.into(), info: Vec::new() }
     }
 
+    /// The path at which it alone is asked for, of the path that led here: without its info, and with
+    /// its name where that path ended with a slash.
+    pub fn own_path(&self, path: &str, config: &Fastcgi) -> String {
+        let parts = self.info.iter().filter(|&&byte| byte == b'/').count();
+        let mut own = path;
+        for _ in 0..parts {
+            own = own.rsplit_once('/').map_or("", |(before, _)| before);
+        }
+        let is_folder = parts == 0 && own.ends_with('/');
+        if is_folder { format!("{own}{}", config.index) } else { own.to_owned() }
+    }
+
     /// What is run where a path leads to no script.
     pub fn fallback(config: &Fastcgi) -> Option<Script> {
         config.fallback.as_deref().map(Script::alone)
@@ -63,7 +75,7 @@ pub fn find(path: &str, config: &Fastcgi) -> Lead {
 }
 
 /// `None`: it holds what no name of a file may, or what two readers would read differently.
-fn decoded(path: &str) -> Option<Vec<u8>> {
+pub fn decoded(path: &str) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(path.len() + 16);
     let mut rest = path.as_bytes();
     while let [first, after @ ..] = rest {
@@ -125,6 +137,20 @@ mod tests {
         check("/x.php%20", "folder of /x.php /index.php");
         check("/a%20b/%C3%A9.ph%70/%c3%a9", "/a b/é.php + /é");
         check("/a%3Fb.php", "/a?b.php + ");
+    }
+
+    #[test]
+    fn a_script_has_a_path_of_its_own() {
+        for (path, own) in [
+            ("/x.php", "/x.php"),
+            ("/a%20b/x.php/in/fo", "/a%20b/x.php"),
+            ("/x.php/", "/x.php"),
+            ("/", "/index.php"),
+            ("/a/", "/a/index.php"),
+        ] {
+            let Lead::Script(script) = find(path, &config()) else { panic!("{path}") };
+            assert_eq!(script.own_path(path, &config()), own);
+        }
     }
 
     #[test]

@@ -6,15 +6,17 @@ use crate::{
     config::Fastcgi,
     http::{
         answers::Answer,
+        content::SHORT_BODY,
         downstream::GivenUp,
         exchange::Bounds,
         forward::{bounds, forward},
         h1::{
             body::Framing,
             client::NoRequest,
+            collecting::Collecting,
             rules::{self, RequestRules},
         },
-        proxy::{Exchange, Next},
+        proxy::{self, Exchange, Next},
         record::Record,
         refusal::{self, Refusal},
         reply::{error, give, gone, refuse_last},
@@ -22,7 +24,7 @@ use crate::{
     },
     message::{authority, lent::Lent, path},
     net::clock,
-    pool::local::LocalPool,
+    pool::{budget::Share, local::LocalPool},
 };
 
 use super::{
@@ -43,6 +45,8 @@ pub struct Scripts {
 pub struct Wanted<'a> {
     script: Script,
     config: &'a Fastcgi,
+    /// What the route takes from the front of the path, decoded.
+    removed: Vec<u8>,
 }
 
 /// What is to be done.
@@ -67,7 +71,7 @@ pub async fn serve<'a>(
     if exchange.request.extended_connect {
         return refuse_last(exchange, record, refusal::NO_TUNNEL).await;
     }
-    let script = match find(exchange, pool, config, target).await {
+    let script = match find(exchange, record, pool, config, target).await {
         Found::Script(script) => script,
         Found::Folder => match with_slash(exchange) {
             Some(location) => {
@@ -80,12 +84,15 @@ pub async fn serve<'a>(
         Found::ClientGone => return gone(record),
     };
     let bounds = bounds(exchange, record, pool);
-    let rules = match with_length(exchange, &bounds, config, rules).await {
+    let rules = match with_length(exchange, &bounds, scripts, rules).await {
         Ok(rules) => rules,
         Err(NoRequest::Gone) => return gone(record),
         Err(NoRequest::Refused(refusal)) => return refuse_last(exchange, record, refusal).await,
     };
-    exchange.wanted = Some(Box::new(Wanted { script, config }));
+    let rewrite = record.route.and_then(|route| route.rules.rewrite.as_ref());
+    let removed = rewrite.and_then(|rewrite| script::decoded(rewrite.removed()));
+    let removed = removed.unwrap_or_default();
+    exchange.wanted = Some(Box::new(Wanted { script, config, removed }));
     forward(exchange, record, pool, &rules, target).await
 }
 
@@ -103,6 +110,7 @@ async fn refuse<'a>(
 
 async fn find(
     exchange: &mut Exchange<'_>,
+    record: &Record<'_>,
     pool: &LocalPool,
     config: &Fastcgi,
     target: &Target<'_>,
@@ -132,10 +140,37 @@ async fn find(
         }
     }
     match lead {
+        Lead::Script(script) if !is_routed_here(exchange, record, &script, config) => {
+            Found::Nothing(refusal::NO_SCRIPT)
+        }
         Lead::Script(script) => Found::Script(script),
         Lead::Folder(_) if config.check_script => Found::Folder,
         Lead::Folder(_) | Lead::Nothing => fallback(),
     }
+}
+
+/// Whether the script's own path takes this route as well: another one may guard it, which a path
+/// with more behind it, or that of its folder, would pass by.
+fn is_routed_here(
+    exchange: &Exchange<'_>,
+    record: &Record<'_>,
+    script: &Script,
+    config: &Fastcgi,
+) -> bool {
+    let (Some(route), Some(target)) = (record.route, exchange.target) else {
+        return false;
+    };
+    let Ok(reading) = path::read(target.path) else {
+        return false;
+    };
+    let own = script.own_path(&reading.path, config);
+    if own == reading.path {
+        return true;
+    }
+    let router = &exchange.serving.site.router;
+    let host = authority::routing_host(target.authority);
+    let found = router.find(&host, &own, &proxy::asked(exchange, &target));
+    matches!(found, Ok(Some(found)) if found.name == route.name)
 }
 
 /// Where a folder is asked for with a slash at its end; `None` where that would be another host.
@@ -147,11 +182,12 @@ fn with_slash(exchange: &Exchange<'_>) -> Option<Vec<u8>> {
 }
 
 /// A script reads as many bytes as it is told that there are: a body of unknown length is read whole
-/// first, as far as that may be. No server behind us says that it waits for a body, so that we do.
+/// first, as far as that may be. So is a short one of a told length, since PHP takes one that breaks off
+/// for a whole one. No server behind us says that it waits for a body, so that we do.
 async fn with_length(
     exchange: &mut Exchange<'_>,
     bounds: &Bounds,
-    config: &Fastcgi,
+    scripts: &Scripts,
     rules: &RequestRules,
 ) -> Result<RequestRules, NoRequest> {
     let (idle, request) = (bounds.client_idle, exchange.request);
@@ -165,11 +201,19 @@ async fn with_length(
         told.map_err(|_| NoRequest::Gone)?;
     }
     let rules = RequestRules { framing, expects_continue: false, ..*rules };
-    if framing != Framing::Chunked {
+    let limit = scripts.config.buffer.min(bounds.max_body);
+    let is_read_whole = match framing {
+        Framing::Chunked => true,
+        Framing::Length(length) => length > SHORT_BODY && length <= limit,
+        Framing::Empty | Framing::UntilClose => false,
+    };
+    if !is_read_whole {
         return Ok(rules);
     }
-    let limit = config.buffer.min(bounds.max_body);
-    match exchange.client.collect_body(limit, idle, bounds.whole()).await {
+    let pool = &exchange.serving.pools[scripts.pool].pool;
+    let share = Some(Share::of(&pool.bodies, pool.config.buffers));
+    let how = Collecting { framing, limit, idle, whole: bounds.whole(), share };
+    match exchange.client.collect_body(how).await {
         Ok(length) => Ok(RequestRules { framing: Framing::Length(length as u64), ..rules }),
         Err(NoRequest::Refused(refusal::BODY_TOO_LARGE)) if limit < bounds.max_body => {
             Err(NoRequest::Refused(refusal::LENGTH_NEEDED))
@@ -193,6 +237,7 @@ pub fn request(
     let host: Cow<'_, str> = authority::routing_host(target.authority);
     let told = Told {
         script: &wanted.script,
+        removed: &wanted.removed,
         root: wanted.config.root.as_os_str().as_encoded_bytes(),
         uri: &uri,
         protocol: exchange.request.version.text(),

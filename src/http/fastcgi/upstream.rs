@@ -58,6 +58,8 @@ pub struct Output {
     /// Bytes of the answer have come.
     has_output: bool,
     pub stderr: Stderr,
+    /// Bytes that may still be read, records and all.
+    left: usize,
 }
 
 /// The server did not take the request.
@@ -98,6 +100,7 @@ impl Upstream {
             answered: false,
             has_output: false,
             stderr,
+            left: usize::MAX,
         };
         let side = Side { stream: output, input: Buffer::new(buffers.clone()) };
         Upstream { side, reused, scan: head::Scan::default(), unsendable: None }
@@ -171,6 +174,11 @@ impl Output {
         self.fault.is_none() && self.end.is_some()
     }
 
+    /// From now on no more is read than so many bytes.
+    pub fn take_at_most(&mut self, bytes: usize) {
+        self.left = bytes;
+    }
+
     fn is_going(&self) -> bool {
         self.end.is_none() && self.fault.is_none()
     }
@@ -214,6 +222,10 @@ impl Output {
         if count == 0 {
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
+        let Some(left) = self.left.checked_sub(count) else {
+            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+        };
+        self.left = left;
         self.answered = true;
         self.input.add(count);
         // It came faster than it was taken in: a long answer is moved in large steps.

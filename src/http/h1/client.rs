@@ -25,7 +25,8 @@ use crate::{
 };
 
 use super::{
-    body::{Body, Framing, Piece},
+    body::{Body, Piece},
+    collecting::{Collected, Collecting},
     parse,
     scan::{self, Scan},
 };
@@ -44,8 +45,8 @@ pub struct Client {
     pub timer: Timer,
     /// Before that it is not looked whether the client has gone, unless that costs nothing.
     watched_from: Instant,
-    /// A body whose length was not told, read whole.
-    collected: Option<Box<[u8]>>,
+    /// A body that was read whole to be told by length.
+    collected: Option<Collected>,
 }
 
 /// What came of waiting for a request.
@@ -172,45 +173,47 @@ impl Client {
         }
     }
 
-    /// Reads a body in chunks to its end, as far as it has at most `limit` bytes: how many it has.
-    pub async fn collect_body(
-        &mut self,
-        limit: u64,
-        idle: Duration,
-        whole: Option<Instant>,
-    ) -> Result<usize, NoRequest> {
-        let mut body = Body::new(Framing::Chunked, limit);
+    /// Reads a body to its end, and keeps all of it: how many bytes it has.
+    pub async fn collect_body(&mut self, mut how: Collecting) -> Result<usize, NoRequest> {
+        let mut body = Body::new(how.framing, how.limit);
         let mut collected = Vec::new();
         loop {
             let input = &mut self.side.input;
             match body.next(input.filled()).map_err(NoRequest::Refused)? {
                 Piece::Framing(count) => input.consume(count),
                 Piece::Data(count) => {
-                    collected.extend_from_slice(&input.filled()[..count]);
+                    how.keep(&mut collected, &input.filled()[..count])?;
                     input.consume(count);
                 }
                 Piece::End(count) => {
                     input.consume(count);
                     let length = collected.len();
-                    self.collected = Some(collected.into());
+                    self.collected = Some(Collected { bytes: collected, _share: how.share });
                     return Ok(length);
                 }
-                Piece::More => self.read_more(idle, whole).await?,
+                Piece::More => self.read_more(how.idle, how.whole).await?,
             }
+        }
+    }
+
+    /// A body that was collected is needed no more.
+    pub fn free_collected(&mut self) {
+        if let Some(collected) = &mut self.collected {
+            *collected = Collected::default();
         }
     }
 
     /// What of the request's body has been read.
     pub fn at_hand(&self) -> &[u8] {
         match &self.collected {
-            Some(collected) => collected,
+            Some(collected) => &collected.bytes,
             None => self.side.input.filled(),
         }
     }
 
     /// The length of a body that was collected.
     pub fn collected(&self) -> Option<usize> {
-        self.collected.as_ref().map(|collected| collected.len())
+        self.collected.as_ref().map(|collected| collected.bytes.len())
     }
 
     /// So many bytes of the body are done with.

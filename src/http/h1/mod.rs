@@ -9,6 +9,7 @@
 pub mod body;
 pub mod chunked;
 pub mod client;
+pub mod collecting;
 pub mod parse;
 pub mod pump;
 pub mod rules;

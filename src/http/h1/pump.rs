@@ -166,6 +166,13 @@ impl Pump {
         }
     }
 
+    /// Gives back the memory of what has been written.
+    pub fn free(&mut self) {
+        if self.written == self.gathered.len() {
+            (self.gathered, self.written) = (Lent::default(), 0);
+        }
+    }
+
     pub fn waiting(&self) -> Waiting {
         self.waiting
     }

@@ -15,13 +15,14 @@ use tokio::time::Instant;
 
 use crate::{
     http::{
-        h1::{chunked::LateFields, client::NoRequest},
+        h1::{chunked::LateFields, client::NoRequest, collecting::Collecting},
         refusal,
     },
     net::{
         clock,
         timer::{Elapsed, Steadiness, Timer},
     },
+    pool::budget::Share,
 };
 
 use super::{
@@ -41,6 +42,8 @@ pub struct ClientStream {
     answer: Answer,
     /// What of the body was read before it was passed on.
     pub at_hand: Vec<u8>,
+    /// Of the memory for bodies that are read whole.
+    share: Option<Share>,
     /// The trailer lines behind that, each with its CRLF.
     pub trailers: Vec<u8>,
     pub timer: Timer,
@@ -59,7 +62,16 @@ impl ClientStream {
         // It is moved to where it is first needed.
         let timer = Timer::new(clock::lately() + FAR);
         let (at_hand, trailers) = (Vec::new(), Vec::new());
-        ClientStream { reply, body, answer: Answer::Owed, at_hand, trailers, timer, sni }
+        ClientStream {
+            reply,
+            body,
+            answer: Answer::Owed,
+            at_hand,
+            share: None,
+            trailers,
+            timer,
+            sni,
+        }
     }
 
     /// Sends an interim head, as HTTP/1 writes one.
@@ -104,21 +116,16 @@ impl ClientStream {
         Ok(())
     }
 
-    /// Reads a body whose length was not told to its end, as far as it has at most `limit` bytes: how
-    /// many it has.
-    pub async fn collect_body(
-        &mut self,
-        limit: u64,
-        idle: Duration,
-        whole: Option<Instant>,
-    ) -> Result<usize, NoRequest> {
+    /// Reads a body to its end, and keeps all of it: how many bytes it has.
+    pub async fn collect_body(&mut self, mut how: Collecting) -> Result<usize, NoRequest> {
         while !self.body.is_end_stream() {
-            match self.read_piece(idle, whole).await? {
+            match self.read_piece(how.idle, how.whole).await? {
                 Piece::Data(data) => {
-                    if (self.at_hand.len() + data.len()) as u64 > limit {
+                    if (self.at_hand.len() + data.len()) as u64 > how.limit {
                         return Err(NoRequest::Refused(refusal::BODY_TOO_LARGE));
                     }
-                    self.take_data(&data);
+                    let _ = self.body.flow_control().release_capacity(data.len());
+                    how.keep(&mut self.at_hand, &data)?;
                 }
                 Piece::End(trailers) => {
                     self.take_trailers(trailers)?;
@@ -126,7 +133,15 @@ impl ClientStream {
                 }
             }
         }
+        self.share = how.share;
         Ok(self.at_hand.len())
+    }
+
+    /// A body that was collected is needed no more.
+    pub fn free_collected(&mut self) {
+        if self.share.take().is_some() {
+            self.at_hand = Vec::new();
+        }
     }
 
     /// The length of a body that was collected so; one that is empty is no different from none.

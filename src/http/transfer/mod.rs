@@ -125,6 +125,13 @@ impl Transfer {
         self.encoded.as_ref().map_or(0, |encoded| encoded.taken())
     }
 
+    /// Gives back the memory of what has been written.
+    pub fn free(&mut self) {
+        if self.written == self.gathered.len() {
+            (self.gathered, self.written) = (Vec::new(), 0);
+        }
+    }
+
     pub fn waiting(&self) -> Waiting {
         self.waiting
     }
