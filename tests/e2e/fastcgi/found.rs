@@ -115,7 +115,30 @@ fn a_route_takes_its_prefix_away() {
         "",
     );
     let answer = get(daemon.address("web"), "/app/a.php/info?q");
-    assert_eq!(answer.text(), "/srv/app/a.php|/a.php|/info|/a.php/info|/app/a.php/info?q");
+    assert_eq!(answer.text(), "/srv/app/a.php|/app/a.php|/info|/app/a.php/info|/app/a.php/info?q");
+}
+
+#[test]
+fn a_route_for_one_script_is_passed_by_no_path_to_it() {
+    let origin = telling();
+    let guard = "}\n[[route]]\nexact = \"/admin.php\"\nname = \"guard\"\nrespond = { status = 403 }\n\
+                 [[route]]\nexact = \"/a/index.php\"\nname = \"index\"\nrespond = { status = 403";
+    let daemon = before_any(&origin, guard, "");
+    let door = daemon.address("web");
+    for (path, status) in [
+        ("/admin.php", 403),
+        ("/admin.php/x", 404),
+        ("/admin.php/", 404),
+        ("/%61dmin.php/x/y", 404),
+        ("/x/../admin.php/x", 404),
+        ("/a/index.php", 403),
+        ("/a/index.php/x", 404),
+        ("/a/", 404),
+        ("/b/", 200),
+        ("/other.php/x", 200),
+    ] {
+        assert_eq!(get(door, path).status, status, "{path}");
+    }
 }
 
 #[test]
