@@ -5,9 +5,8 @@
 //!   them
 //! - `top`, `listener`, `tls`, `route`, `files`, `pool`, `hash`, `sticky`, `health` a table each; `whole`
 //!   how they fit together
-//! - `action`, `bounds`, `compress`, `conditions`, `error_pages`, `header_rules`, `mirror`, `redirect`, `rewrite` parts of
-//!   a route;
-//!   `template` a text with variables
+//! - `action`, `bounds`, `compress`, `conditions`, `error_pages`, `header_rules`, `mirror`, `redirect`,
+//!   `rewrite` parts of a route; `template` a text with variables
 //! - `pool_tls` a pool's TLS, as `tls` is a listener's; `tcp` a listener that relays bytes
 //! - `diagnostic`, `excerpt`, `suggest` how an error is told; `grammar` of no valid TOML; `secret` what no error shows
 //! - `file` how what it names is opened
@@ -162,7 +161,8 @@ static SHAPES: &[&Shape] = &[
     &redirect::REDIRECT,
     &action::RESPOND,
     &mirror::MIRROR,
-    &compress::COMPRESS,
+    &compress::OF_ROUTE,
+    &compress::OF_FILES,
     &bounds::LIMITS,
     &bounds::TIMEOUTS,
     &header_rules::REQUEST_HEADERS,
