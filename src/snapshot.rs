@@ -10,7 +10,7 @@ use crate::{
     http::{
         self,
         compression::Compression,
-        compressors::Compressors,
+        compressors::{Compressors, Places},
         error_pages::{ErrorPages, Pages},
         fastcgi::serve::Scripts,
         header_rules::HeaderRules,
@@ -201,8 +201,13 @@ fn site(
         timeouts: listener.timeouts,
         router: router(config, listener, parts),
         error_pages: error_pages(&listener.error_pages, parts),
+        places: places(config, parts),
         metrics: parts.metrics.listener(&listener.name),
     }
+}
+
+fn places(config: &Config, parts: &Parts) -> Places {
+    Places { compressors: parts.compressors.clone(), max: config.max_compressions }
 }
 
 /// What no route of a listener lets through is refused before a route is looked for.
@@ -274,11 +279,8 @@ fn rules(config: &Config, route: &config::Route, parts: &Parts) -> Rules {
         share: it.share,
         max_in_flight: it.max_in_flight,
     };
-    let compression = |compress: config::Compress| Compression {
-        compress,
-        max: config.max_compressions,
-        compressors: parts.compressors.clone(),
-    };
+    let compression =
+        |compress: config::Compress| Compression { compress, places: places(config, parts) };
     Rules {
         mirror: route.mirror.as_ref().map(mirror),
         compression: route.compress.clone().map(compression),

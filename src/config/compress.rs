@@ -1,4 +1,4 @@
-//! `compress` of a route: which of its answers are encoded on their way to the client.
+//! `compress` of a route or of files: which of their answers are encoded on their way to the client.
 
 use super::{
     conditions::is_token,
@@ -7,8 +7,11 @@ use super::{
     reader::{Field, Shape, Table},
 };
 
-pub(super) static COMPRESS: Shape =
-    Shape { name: "`compress` of [[route]]", keys: &["types", "min_length", "encodings", "level"] };
+const KEYS: &[&str] = &["types", "min_length", "encodings", "level"];
+
+pub(super) static OF_ROUTE: Shape = Shape { name: "`compress` of [[route]]", keys: KEYS };
+
+pub(super) static OF_FILES: Shape = Shape { name: "`compress` of [files.NAME]", keys: KEYS };
 
 /// What text is sent as, and what else shrinks alike. Not `text/event-stream`, which `text/*` leaves
 /// out: see `Compress::takes`.
@@ -67,24 +70,32 @@ impl Compress {
 }
 
 /// `None`: nothing is compressed.
-pub(super) fn read(route: &Table<'_>) -> Option<Compress> {
-    let field = route.field("compress")?;
-    if field.as_boolean() == Some(false) {
-        return None;
-    }
+pub(super) fn of_route(route: &Table<'_>) -> Option<Compress> {
+    let field = route.field("compress").filter(|field| field.as_boolean() != Some(false))?;
     if route.field("redirect").is_some() || route.field("respond").is_some() {
         let message = "`compress` on a route that forwards nothing";
         let help = "it encodes what a pool answers: remove it";
         field.tell(Diagnostic::at(field.key_place, message).help(help));
     }
-    if field.as_boolean() == Some(true) {
-        return Some(Compress::default());
+    meant(&field, &OF_ROUTE)
+}
+
+/// `None`: nothing is compressed but what lies there so.
+pub(super) fn of_files(files: &Table<'_>) -> Option<Compress> {
+    meant(&files.field("compress")?, &OF_FILES)
+}
+
+fn meant(field: &Field<'_>, shape: &'static Shape) -> Option<Compress> {
+    match field.as_boolean() {
+        Some(true) => return Some(Compress::default()),
+        Some(false) => return None,
+        None => {}
     }
     if !field.is_table() {
         let expected = "expected true, or a table such as { types = [\"text/*\"] }".to_owned();
         return field.judge(Err(expected));
     }
-    let table = field.table(&COMPRESS)?;
+    let table = field.table(shape)?;
     let default = Compress::default();
     let types = table.field("types").and_then(|field| several(&field, one_type));
     let encodings = table.field("encodings").and_then(|field| several(&field, Field::word));

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     action::media_type,
+    compress,
     diagnostic::{Diagnostic, Place},
     listener::A_WAIT,
     model::{CacheControl, Encoding, Files, Listing, Otherwise, Reads, Symlinks, Try},
@@ -27,6 +28,7 @@ pub(super) static FILES: Shape = Shape {
         "cache_control",
         "immutable",
         "precompressed",
+        "compress",
         "listing",
         "memory",
         "open_files",
@@ -84,6 +86,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<WrittenFiles> {
         cache_control: cache_control(&table),
         immutable: table.field("immutable").and_then(|it| it.boolean()).unwrap_or(true),
         precompressed: precompressed(&table),
+        compress: compress::of_files(&table),
         listing: table.word("listing", Listing::Off),
         memory: table.size("memory", 0..=MOST_MEMORY, 64 << 20),
         open_files: table.integer("open_files", 0..=65_536, 256),

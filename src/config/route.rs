@@ -165,7 +165,7 @@ fn request_headers(table: &Table<'_>) -> HeaderRules {
 
 /// Whoever says by a rule how answers are encoded must encode them.
 fn compressed(table: &Table<'_>, rules: &HeaderRules) -> Option<Compress> {
-    let compress = compress::read(table)?;
+    let compress = compress::of_route(table)?;
     let field = table.field("response_headers").filter(|_| rules.writes("content-encoding"));
     if let Some(field) = field {
         let message = "`response_headers` that write Content-Encoding beside `compress`";

@@ -16,20 +16,17 @@ use rustix::{
 };
 
 use crate::{
-    config::{self, Encoding, Otherwise, Try},
+    config::{self, Encoding, Level, Otherwise, Try},
     files::{
         accept::Form,
         digests::{self, Digests},
         document::{Content, Document, Identity, Manner, SMALL, Said, Varies},
+        encoded::{Made, is_taken, make},
         listing,
         looks::{self, Change, CleanUrls, Listing, Look, Rules},
         names::{self, Hidden, Kind, Name},
         root::{Looked, Node, Patience, Root, Unseen},
         stamp::Stamp,
-    },
-    message::{
-        encoding::{Accepted, Choice},
-        head::Fields,
     },
     observe::metrics::FilesMetrics,
 };
@@ -48,7 +45,7 @@ pub struct Directory {
 /// What a path leads to.
 #[derive(Debug)]
 pub enum Outcome {
-    Found(Found),
+    Found(Box<Found>),
     /// What was known before.
     Same,
     /// It is known by another path.
@@ -67,6 +64,8 @@ pub struct Found {
     pub document: Document,
     /// The same in other codings, in the order in which we prefer them.
     pub encoded: Vec<(Encoding, Document)>,
+    /// And in those that we make.
+    pub made: Made,
     /// Whether a change of it from now on would show in its stamp.
     settled: bool,
 }
@@ -127,6 +126,11 @@ impl Directory {
         Ok(Outcome::Nothing)
     }
 
+    /// How much time is spent on what is encoded on its way.
+    pub fn level(&self) -> Level {
+        self.config.compress.as_ref().map_or(Level::Default, |compress| compress.level)
+    }
+
     fn hidden(&self) -> Hidden {
         if self.config.hidden { Hidden::Served } else { Hidden::Refused }
     }
@@ -179,7 +183,7 @@ impl Directory {
                     return Ok(Outcome::Same);
                 }
                 match self.open_all(&look.name, &looked, &siblings, patience) {
-                    Ok(found) => Ok(Outcome::Found(found)),
+                    Ok(found) => Ok(Outcome::Found(Box::new(found))),
                     // It may be seen, not read.
                     Err(Unseen::Nothing) => Ok(Outcome::Nothing),
                     Err(other) => Err(other),
@@ -275,7 +279,16 @@ impl Directory {
         patience: Patience,
     ) -> Result<Found, Unseen> {
         let varies = if siblings.is_empty() { Varies::No } else { Varies::ByCoding };
-        let said = Said::of(name, &self.manner, varies);
+        let mut said = Said::of(name, &self.manner, varies);
+        let compress = self.config.compress.as_ref();
+        let compress = compress.filter(|it| is_taken(it, &said, looked.stamp.length));
+        if compress.is_some() {
+            // To encode it takes too long for a worker.
+            if self.is_small(&looked.stamp) && patience == Patience::Now {
+                return Err(Unseen::Later);
+            }
+            said = Said::of(name, &self.manner, Varies::ByCoding);
+        }
         let document = self.open(looked, &said, patience)?;
         let mut encoded = Vec::new();
         for (coding, looked) in siblings {
@@ -290,14 +303,15 @@ impl Directory {
         let now = SystemTime::now();
         let mut stamps = iter::once(looked).chain(siblings.iter().map(|(_, looked)| looked));
         let settled = stamps.all(|looked| looked.stamp.is_settled(now));
-        Ok(Found { document, encoded, settled })
+        let made = compress.map_or(Made::Nothing, |it| make(it, &document, &encoded));
+        Ok(Found { document, encoded, made, settled })
     }
 
     fn open(&self, looked: &Looked, said: &Said, patience: Patience) -> Result<Document, Unseen> {
         let stamp = looked.stamp;
         let mut identity = self.digests.find(&stamp).map_or(Identity::Unknown, Identity::Content);
         // To read and to digest it is nothing for a worker, unless it has been done.
-        let is_small = stamp.length <= SMALL && self.config.memory > 0;
+        let is_small = self.is_small(&stamp);
         if is_small && identity == Identity::Unknown && patience == Patience::Now {
             return Err(Unseen::Later);
         }
@@ -319,6 +333,10 @@ impl Directory {
             Content::Open(file)
         };
         Ok(Document::new(stamp, content, identity, said))
+    }
+
+    fn is_small(&self, stamp: &Stamp) -> bool {
+        stamp.length <= SMALL && self.config.memory > 0
     }
 
     /// The same with strong tags, if one more is known by now.
@@ -358,7 +376,7 @@ impl Directory {
 impl Found {
     #[cfg(test)]
     pub fn settled(document: Document) -> Found {
-        Found { document, encoded: Vec::new(), settled: true }
+        Found { document, encoded: Vec::new(), made: Made::Nothing, settled: true }
     }
 
     fn is_still(&self, looked: &Looked, siblings: &[(Encoding, Looked)]) -> bool {
@@ -374,23 +392,8 @@ impl Found {
 
     /// All of them.
     pub fn documents(&self) -> impl Iterator<Item = &Document> {
-        iter::once(&self.document).chain(self.encoded.iter().map(|(_, document)| document))
-    }
-
-    /// What a client gets that says this of the codings that it takes.
-    pub fn chosen(&self, fields: &Fields) -> &Document {
-        if self.encoded.is_empty() {
-            return &self.document;
-        }
-        let offered = self.encoded.iter().map(|(coding, _)| *coding);
-        match Accepted::of_request(fields).choose(offered) {
-            Choice::Encoded(coding) => {
-                let mut encoded = self.encoded.iter();
-                let found = encoded.find(|(offered, _)| *offered == coding);
-                found.map_or(&self.document, |(_, document)| document)
-            }
-            Choice::Identity | Choice::Nothing => &self.document,
-        }
+        let lying = self.encoded.iter().map(|(_, document)| document);
+        iter::once(&self.document).chain(lying).chain(self.made.documents())
     }
 }
 

@@ -142,6 +142,24 @@ impl Document {
         document
     }
 
+    /// The same in a coding that we make. Its tag is a weak one: it stands for the same content in other
+    /// bytes, and other servers may make others of it (RFC 9110, section 8.8.3.3).
+    pub fn encoded(&self, coding: Encoding, content: Content) -> Document {
+        let described = made(coding);
+        let mut document =
+            Document { content, strength: Strength::Weak, described, ..self.clone() };
+        document.validator_lines = document.written_validators();
+        document
+    }
+
+    /// Bytes of the content, where they are not made on its way.
+    pub fn length(&self) -> u64 {
+        match &self.content {
+            Content::Memory(bytes) => bytes.len() as u64,
+            Content::Open(_) => self.stamp.length,
+        }
+    }
+
     pub fn has_strong_tag(&self) -> bool {
         self.strength == Strength::Strong
     }
@@ -189,6 +207,14 @@ fn described(said: &Said) -> Box<[u8]> {
         line(&mut lines, "Content-Encoding", coding.word().as_bytes());
     }
     line(&mut lines, "Accept-Ranges", b"bytes");
+    line(&mut lines, "X-Content-Type-Options", b"nosniff");
+    lines.into()
+}
+
+/// Without ranges: they would be of bytes that nobody else has.
+fn made(coding: Encoding) -> Box<[u8]> {
+    let mut lines = Vec::new();
+    line(&mut lines, "Content-Encoding", coding.word().as_bytes());
     line(&mut lines, "X-Content-Type-Options", b"nosniff");
     lines.into()
 }

@@ -122,7 +122,7 @@ impl LocalDirectory {
             Err(failed) => return Err(failed),
         };
         self.directory.metrics.missed(self.slot);
-        let entry = Rc::new(Entry::new(found, clock::now()));
+        let entry = Rc::new(Entry::new(*found, clock::now()));
         self.put(key, entry.clone());
         Ok(Finding::Found(entry))
     }

@@ -12,17 +12,21 @@
 //! What reads:
 //!
 //! - `root`: what is opened, and what never is; `stamp`: what tells one content from another.
-//! - `document`: a file with what is said of it; `digests`: its content in 128 bits.
+//! - `document`: a file with what is said of it; `digests`: its content in 128 bits;
+//!   `encoded`: it in codings that don't lie beside it;
+//!   `chosen`: in which of them a client gets it.
 //! - `directory`: what all workers know of it, and how a path is looked up.
 //! - `cache`, `reads`, `local`: what a worker keeps, how it waits for the disk, and both together.
 
 pub mod accept;
 pub mod cache;
 pub mod cache_control;
+pub mod chosen;
 pub mod conditions;
 pub mod digests;
 pub mod directory;
 pub mod document;
+pub mod encoded;
 pub mod fingerprint;
 pub mod listing;
 pub mod local;

@@ -1,12 +1,10 @@
 //! Which answers of a route are encoded on their way, and what their heads say of it (RFC 9110,
 //! sections 8.4, 8.8.3 and 12.5.3). Pure, but for the place that an answer takes.
 
-use std::sync::Arc;
-
 use crate::{
     config::{Compress, Words},
     http::{
-        compressors::{Compressors, Place, Placed},
+        compressors::{Place, Placed, Places},
         h1::body::Framing,
         headers::{self, Inbound},
         passage::Passage,
@@ -26,9 +24,7 @@ use crate::{
 /// What a route has its answers encoded by.
 pub struct Compression {
     pub compress: Compress,
-    /// Answers that may be at it at once, in the whole process.
-    pub max: usize,
-    pub compressors: Arc<Compressors>,
+    pub places: Places,
 }
 
 /// What becomes of an answer.
@@ -63,7 +59,7 @@ impl Compression {
         if request.method == Method::Head {
             return settled;
         }
-        match self.compressors.place(self.max) {
+        match self.places.take() {
             None => Judged { verdict: Verdict::NoRoom, ..settled },
             Some(place) => {
                 let encoded = Encoded::new(self.placed(encoding, place), told_length(framing));
@@ -189,15 +185,7 @@ impl Verdict {
             Verdict::NoRoom => metrics.uncompressed(slot),
             // An answer to HEAD has a head alone.
             Verdict::Encode(_) if before + after == 0 => {}
-            Verdict::Encode(Encoding::Brotli) => {
-                metrics.compressed(slot, Coding::Brotli, before, after)
-            }
-            Verdict::Encode(Encoding::Zstd) => {
-                metrics.compressed(slot, Coding::Zstd, before, after)
-            }
-            Verdict::Encode(Encoding::Gzip) => {
-                metrics.compressed(slot, Coding::Gzip, before, after)
-            }
+            Verdict::Encode(encoding) => metrics.compressed(slot, coding(encoding), before, after),
             Verdict::AsItIs | Verdict::Varies | Verdict::NotModified => {}
         }
     }
@@ -251,8 +239,17 @@ impl Verdict {
     }
 }
 
+/// Under which name it is counted.
+pub fn coding(encoding: Encoding) -> Coding {
+    match encoding {
+        Encoding::Brotli => Coding::Brotli,
+        Encoding::Zstd => Coding::Zstd,
+        Encoding::Gzip => Coding::Gzip,
+    }
+}
+
 fn is_named(fields: &Fields, line: &Line, name: &[u8]) -> bool {
-    line.known == Name::Other && fields.bytes(line.name).eq_ignore_ascii_case(name)
+    fields.bytes(line.name).eq_ignore_ascii_case(name)
 }
 
 fn is_strong_tag(fields: &Fields, line: &Line) -> bool {

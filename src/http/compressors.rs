@@ -24,6 +24,21 @@ pub struct Compressors {
     threads: Arc<Semaphore>,
 }
 
+/// What of them a configuration lets be used.
+#[derive(Clone, Debug)]
+pub struct Places {
+    pub compressors: Arc<Compressors>,
+    /// Answers that may be at it at once, in the whole process.
+    pub max: usize,
+}
+
+impl Places {
+    /// `None`: nobody waits for one.
+    pub fn take(&self) -> Option<Place> {
+        self.compressors.place(self.max)
+    }
+}
+
 /// One answer's place, given back when it is dropped.
 #[derive(Debug)]
 pub struct Place(Arc<Compressors>);

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use crate::message::lent::Lent;
 
 use super::{
+    coding::Coding,
     downstream::Downstream,
     fastcgi::record,
     h1::{
         body::{Body, Framing},
-        pump::{Coding, Pump, Stopped, Waiting},
+        pump::{Pump, Stopped, Waiting},
     },
     transfer::{Content, Encoded, Sink, Source, Transfer},
     upstream::Upstream,

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     config::{Hsts, Limits, ListenerTimeouts, Versions, network::Network},
-    http::{error_pages::ErrorPages, route::Router},
+    http::{compressors::Places, error_pages::ErrorPages, route::Router},
     net::tls::{Caller, Callers, Resolver},
     observe::metrics::ListenerMetrics,
 };
@@ -30,6 +30,8 @@ pub struct Site {
     pub timeouts: ListenerTimeouts,
     pub router: Router,
     pub error_pages: ErrorPages,
+    /// For files that are compressed.
+    pub places: Places,
     pub metrics: Arc<ListenerMetrics>,
 }
 

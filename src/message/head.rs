@@ -113,11 +113,9 @@ impl Fields {
         values.next().is_none().then_some(value)
     }
 
-    /// The values of all lines of a name that is none of those that we know.
+    /// The values of all lines of a name, in any case; of those that we know `all` is quicker.
     pub fn named<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        let is_named = move |line: &&Line| {
-            line.known == Name::Other && self.bytes(line.name).eq_ignore_ascii_case(name)
-        };
+        let is_named = move |line: &&Line| self.bytes(line.name).eq_ignore_ascii_case(name);
         self.lines.iter().filter(is_named).map(|line| self.value(line))
     }
 

@@ -2,6 +2,7 @@
 
 mod against_nginx;
 mod answers;
+mod compressed;
 mod looks;
 mod roots;
 mod seen;
@@ -17,9 +18,15 @@ use crate::harness::{Answer, Client, Daemon, Setup};
 
 /// A site of one root, `$dir/site`, with these keys.
 fn site(keys: &str) -> Setup {
+    site_with("", keys)
+}
+
+/// The same, with these keys at the top of the file.
+fn site_with(top: &str, keys: &str) -> Setup {
     let setup = Setup::of(&format!(
         r#"
         workers = 1
+        {top}
         [listener.web]
         bind = ["$web"]
         [[route]]

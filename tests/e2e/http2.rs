@@ -6,6 +6,7 @@ mod breaks;
 mod conformance;
 mod connect;
 mod drain;
+mod encoded;
 mod floods;
 mod flow;
 mod grpc;

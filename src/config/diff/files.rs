@@ -1,6 +1,6 @@
 //! What changes at one directory of files.
 
-use super::{Changes, or_none};
+use super::{Changes, compress::compare as compress, or_none};
 use crate::{
     config::{
         model::{CacheControl, Encoding, Files, Otherwise, Reads, Try},
@@ -25,6 +25,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Files, new: &Files) {
         cache_control,
         immutable,
         precompressed,
+        compress: old_compress,
         listing,
         memory,
         open_files,
@@ -44,6 +45,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Files, new: &Files) {
     changes.value("immutable", immutable, new.immutable);
     let (old_codings, new_codings) = (codings(precompressed), codings(&new.precompressed));
     changes.value("precompressed", old_codings, new_codings);
+    compress(changes, old_compress.as_ref(), new.compress.as_ref());
     changes.value("listing", listing.word(), new.listing.word());
     changes.value("memory", size_text(*memory), size_text(new.memory));
     changes.value("open_files", open_files, new.open_files);

@@ -1,5 +1,6 @@
 //! What a reload changes, in words for the log.
 
+mod compress;
 mod files;
 mod listener;
 mod pool;

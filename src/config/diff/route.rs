@@ -2,15 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Changes, error_pages, or_none};
+use super::{Changes, compress::compare as compress, error_pages, or_none};
 use crate::{
     config::{
         bounds::RouteBounds,
         conditions::Conditions,
         fastcgi::Fastcgi,
         mirror::Mirror,
-        model::{Action, Compress, Encoding, MediaType, Redirect, Respond, Route, Share},
-        words::Words,
+        model::{Action, Redirect, Respond, Route, Share},
     },
     units::{duration_text, share_text, size_text},
 };
@@ -112,30 +111,6 @@ fn fastcgi(changes: &mut Changes, old: &Fastcgi, new: &Fastcgi) {
     if *params != new.params {
         changes.note("fastcgi params changed");
     }
-}
-
-fn compress(changes: &mut Changes, old: Option<&Compress>, new: Option<&Compress>) {
-    let (old, new) = match (old, new) {
-        (Some(old), Some(new)) => (old, new),
-        (old, new) => {
-            let encodings = |it: Option<&Compress>| or_none(it.map(|it| encodings(&it.encodings)));
-            return changes.value("compress", encodings(old), encodings(new));
-        }
-    };
-    let Compress { types: old_types, min_length, encodings: old_encodings, level } = old;
-    changes.value("compress types", types(old_types), types(&new.types));
-    let (length, new_length) = (size_text(*min_length), size_text(new.min_length));
-    changes.value("compress min_length", length, new_length);
-    changes.value("compress encodings", encodings(old_encodings), encodings(&new.encodings));
-    changes.value("compress level", level.word(), new.level.word());
-}
-
-fn encodings(encodings: &[Encoding]) -> String {
-    encodings.iter().map(|encoding| encoding.word()).collect::<Vec<_>>().join(", ")
-}
-
-fn types(types: &[MediaType]) -> String {
-    types.iter().map(MediaType::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn respond(changes: &mut Changes, old: &Respond, new: &Respond) {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     super::{Place, pattern::Pattern},
-    Encoding,
+    Compress, Encoding,
 };
 
 /// A directory served as a web site.
@@ -35,6 +35,8 @@ pub struct Files {
     pub immutable: bool,
     /// Codings of files that lie beside the file itself, in the order in which we prefer them.
     pub precompressed: Vec<Encoding>,
+    /// In the codings that don't lie there. `None`: in no other.
+    pub compress: Option<Compress>,
     pub listing: Listing,
     /// Bytes of small files that are kept in memory, over all workers.
     pub memory: u64,

@@ -38,6 +38,8 @@ fn files_that_can_not_be() {
         (&files("cache_control = [{ match = \"*\", value = \"a\\nb\" }]"), "16:41", "`a\u{fffd}b`", "max-age"),
         (&files("precompressed = [\"deflate\"]"), "16:18", "`deflate` is no value", "`br`, `zstd` or `gzip`"),
         (&files("precompressed = [\"br\", \"br\"]"), "16:24", "the same coding twice", "keep one"),
+        (&files("compress = \"br\""), "16:12", "`br` is no value for `compress`", "expected true, or a table"),
+        (&files("compress = { type = [] }"), "16:14", "unknown key `type` in `compress` of [files.NAME]", "`types`?"),
         (&files("memory = 5"), "16:10", "5 is no value", "\"10MiB\""),
         (&files("reads = { max = 0 }"), "16:17", "0 is no value", "from 1 to 512"),
         (&files("max_ranges = -1"), "16:14", "-1 is no value", "from 0 to 1000"),

@@ -1,9 +1,13 @@
 //! What of a file is sent. Pure.
 
-use crate::files::{
-    document::Document,
-    multipart::Multipart,
-    ranges::{ByteRange, Selection},
+use crate::{
+    files::{
+        document::Document,
+        multipart::Multipart,
+        ranges::{ByteRange, Selection},
+    },
+    http::{compressors::Placed, h1::body::Framing},
+    message::{encoding::Encoding, head::Version},
 };
 
 /// The body of an answer.
@@ -18,6 +22,14 @@ pub enum Parts {
     None,
     One(ByteRange),
     Several(Several),
+    Encoded(OnTheWay),
+}
+
+/// All of a file, encoded on its way.
+pub struct OnTheWay {
+    pub coding: Encoding,
+    pub placed: Box<Placed>,
+    pub framing: Framing,
 }
 
 /// A multipart/byteranges body, whose framing has been written.
@@ -34,9 +46,13 @@ impl<'a> Body<'a> {
         Body { document, parts: Parts::None, is_partial: false }
     }
 
+    pub fn encoded(document: &'a Document, on_the_way: OnTheWay) -> Body<'a> {
+        Body { document, parts: Parts::Encoded(on_the_way), is_partial: false }
+    }
+
     /// Nothing can be selected that is not there: of an empty file nothing is.
     pub fn new(document: &'a Document, selection: Selection) -> Body<'a> {
-        let length = document.stamp.length;
+        let length = document.length();
         let is_partial = selection != Selection::Whole;
         let parts = match selection {
             Selection::Whole if length > 0 => Parts::One(ByteRange { first: 0, last: length - 1 }),
@@ -48,9 +64,31 @@ impl<'a> Body<'a> {
     }
 }
 
+impl OnTheWay {
+    pub fn new(coding: Encoding, placed: Placed, version: Version) -> OnTheWay {
+        let framing = match version {
+            Version::Http10 => Framing::UntilClose,
+            Version::Http11 => Framing::Chunked,
+            // Its stream says where it ends.
+            Version::Http2 => Framing::Empty,
+        };
+        OnTheWay { coding, placed: Box::new(placed), framing }
+    }
+}
+
+impl Parts {
+    /// How it is encoded on its way, and framed.
+    pub fn on_the_way(&self) -> Option<(Encoding, Framing)> {
+        match self {
+            Parts::Encoded(it) => Some((it.coding, it.framing)),
+            Parts::None | Parts::One(_) | Parts::Several(_) => None,
+        }
+    }
+}
+
 fn several(document: &Document, ranges: Vec<ByteRange>) -> Several {
     let boundary = fastrand::u128(..).to_be_bytes();
-    let parts = Multipart::new(boundary, &document.content_type, document.stamp.length, &ranges);
+    let parts = Multipart::new(boundary, &document.content_type, document.length(), &ranges);
     let mut end = Vec::new();
     parts.write_end(&mut end);
     let framed = ranges.iter().enumerate().map(|(position, range)| {

@@ -5,6 +5,7 @@ use crate::{
     http::{
         answers::phrase,
         digits,
+        h1::body::Framing,
         header_rules::Changes,
         headers::{Inbound, end_response},
     },
@@ -20,7 +21,8 @@ pub struct Head<'a> {
 
 /// What is said of a content that follows, or would.
 struct Described {
-    length: u64,
+    /// `None`: nobody knows.
+    length: Option<u64>,
     range: Option<ByteRange>,
     /// Of several ranges; else it is the document's.
     content_type: Option<String>,
@@ -34,22 +36,32 @@ impl<'a> Head<'a> {
 
     /// 200 or 206.
     pub fn of(document: &'a Document, body: &Body<'_>) -> Head<'a> {
-        let whole = document.stamp.length;
+        let whole = Some(document.length());
         let (status, content) = match &body.parts {
-            Parts::None => (200, Described { length: 0, range: None, content_type: None }),
+            Parts::None => (200, Described { length: Some(0), range: None, content_type: None }),
             Parts::One(_) if !body.is_partial => {
                 (200, Described { length: whole, range: None, content_type: None })
             }
             Parts::One(range) => {
                 let range = *range;
-                (206, Described { length: range.length(), range: Some(range), content_type: None })
+                let length = Some(range.length());
+                (206, Described { length, range: Some(range), content_type: None })
+            }
+            Parts::Encoded(..) => {
+                (200, Described { length: None, range: None, content_type: None })
             }
             Parts::Several(several) => {
                 let content_type = Some(several.content_type.clone());
-                (206, Described { length: several.length, range: None, content_type })
+                (206, Described { length: Some(several.length), range: None, content_type })
             }
         };
         Head { status, document, content: Some(content) }
+    }
+
+    /// 200, with a body that is encoded on its way.
+    pub fn encoded(document: &'a Document) -> Head<'a> {
+        let content = Described { length: None, range: None, content_type: None };
+        Head { status: 200, document, content: Some(content) }
     }
 
     pub fn write(&self, out: &mut Vec<u8>, inbound: &Inbound<'_>) {
@@ -67,6 +79,9 @@ impl<'a> Head<'a> {
             drop_lines(out, lines, changes);
             changes.write(out);
         }
+        if inbound.framing == Framing::Chunked {
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
         end_response(out, inbound);
     }
 
@@ -74,9 +89,12 @@ impl<'a> Head<'a> {
         out.extend_from_slice(b"Content-Type: ");
         let content_type = content.content_type.as_deref();
         out.extend_from_slice(content_type.unwrap_or(&self.document.content_type).as_bytes());
-        out.extend_from_slice(b"\r\nContent-Length: ");
-        digits::number(out, content.length);
         out.extend_from_slice(b"\r\n");
+        if let Some(length) = content.length {
+            out.extend_from_slice(b"Content-Length: ");
+            digits::number(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
         if let Some(range) = content.range {
             out.extend_from_slice(b"Content-Range: ");
             range.write(out, self.document.stamp.length);

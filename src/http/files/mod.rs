@@ -15,6 +15,7 @@ use crate::{
     config::Listing,
     files::{
         accept::Form,
+        chosen::Chosen,
         conditions::{self, Verdict},
         document::Document,
         local::{Failed, Finding, LocalDirectory},
@@ -23,19 +24,26 @@ use crate::{
     },
     http::{
         answers::Answer,
+        compression,
+        compressors::Placed,
         downstream::{EndsBy, GivenUp},
-        h1::rules::RequestRules,
-        proxy::{Exchange, Next},
+        h1::{body::Framing, rules::RequestRules},
+        headers::Inbound,
+        proxy::{Exchange, Last, Next},
         record::Record,
         refusal::{self, Refusal},
         reply::{error, give, gone, refuse_last, take_in_body},
     },
-    message::{head::Request, lent::Lent, method::Method},
+    message::{encoder::Encoder, head::Request, lent::Lent, method::Method},
     net::clock,
-    observe::{dates::http_date, metrics::FilesError, reason::Reason},
+    observe::{
+        dates::http_date,
+        metrics::{FilesError, RouteMetrics},
+        reason::Reason,
+    },
 };
 
-use body::Body;
+use body::{Body, OnTheWay};
 use head::Head;
 use send::{Sending, Stopped};
 
@@ -110,8 +118,8 @@ pub async fn serve<'a>(
             if let Err(next) = take_in_body(exchange, record, rules).await {
                 return Some(next);
             }
-            let document = entry.found.chosen(&exchange.request.fields);
-            answer(exchange, record, sought, document).await
+            let chosen = entry.found.chosen(&exchange.request.fields);
+            answer(exchange, record, sought, &chosen).await
         }
     })
 }
@@ -184,12 +192,13 @@ async fn answer<'a>(
     exchange: &mut Exchange<'a>,
     record: &mut Record<'a>,
     sought: &Sought<'a, '_>,
-    document: &Document,
+    chosen: &Chosen<'_>,
 ) -> Next {
     let request = exchange.request;
     let now = SystemTime::now();
     let asked = conditions::Asked { method: request.method, fields: &request.fields, now };
-    let length = document.stamp.length;
+    let document = &*chosen.document();
+    let length = document.length();
     let max_ranges = sought.directory.directory.config.max_ranges;
     let selection = match conditions::judge(&asked, &document.validators()) {
         Verdict::Whole => Selection::Whole,
@@ -212,10 +221,57 @@ async fn answer<'a>(
         let answer = answer.with_line("Content-Range", &range);
         return crate::http::reply::send(exchange, record, &answer).await;
     }
+    let is_head = request.method == Method::Head;
+    if let Chosen::ToEncode(coding, plain) = chosen {
+        if is_head {
+            return send(exchange, record, sought, Head::encoded(document), Body::empty(document))
+                .await;
+        }
+        return match exchange.serving.site.places.take() {
+            Some(place) => {
+                let level = sought.directory.directory.level();
+                let placed = Placed { encoder: Encoder::new(*coding, level), place };
+                let on_the_way = OnTheWay::new(*coding, placed, request.version);
+                let body = Body::encoded(document, on_the_way);
+                send(exchange, record, sought, Head::encoded(document), body).await
+            }
+            None => {
+                note(record, |metrics| metrics.uncompressed(exchange.local.slot));
+                let body = Body::new(plain, selection);
+                send(exchange, record, sought, Head::of(plain, &body), body).await
+            }
+        };
+    }
     let body = Body::new(document, selection);
     let head = Head::of(document, &body);
-    let body = if request.method == Method::Head { Body::empty(document) } else { body };
-    send(exchange, record, sought, head, body).await
+    let body = if is_head { Body::empty(document) } else { body };
+    let next = send(exchange, record, sought, head, body).await;
+    if let Chosen::Made(coding, document) = chosen
+        && record.bytes_out > 0
+    {
+        let (coding, before) = (compression::coding(*coding), document.stamp.length);
+        let (slot, after) = (exchange.local.slot, record.bytes_out);
+        note(record, |metrics| metrics.compressed(slot, coding, before, after));
+    }
+    next
+}
+
+impl Chosen<'_> {
+    /// What is said of it.
+    fn document(&self) -> Cow<'_, Document> {
+        match self {
+            Chosen::Lying(document) | Chosen::Made(_, document) => Cow::Borrowed(document),
+            Chosen::ToEncode(coding, document) => {
+                Cow::Owned(document.encoded(*coding, document.content.clone()))
+            }
+        }
+    }
+}
+
+fn note(record: &Record<'_>, count: impl FnOnce(&RouteMetrics)) {
+    if let Some(route) = record.route {
+        count(&route.metrics);
+    }
 }
 
 async fn send<'a>(
@@ -225,21 +281,35 @@ async fn send<'a>(
     head: Head<'_>,
     body: Body<'_>,
 ) -> Next {
+    let on_the_way = body.parts.on_the_way();
+    let framing = on_the_way.map_or(Framing::Empty, |(_, framing)| framing);
+    if framing == Framing::UntilClose {
+        exchange.last = Last::Imposed;
+    }
     exchange.settle();
     let mut bytes = Lent::default();
     bytes.reserve(HEAD_BYTES);
     let date = Some(http_date(SystemTime::now()));
-    head.write(&mut bytes, &crate::http::headers::Inbound { date, ..exchange.inbound(record) });
+    head.write(&mut bytes, &Inbound { framing, date, ..exchange.inbound(record) });
     record.status = Some(head.status);
     record.wire_out = bytes.len() as u64;
     let idle = exchange.serving.site.timeouts.body_idle;
-    let mut sending = Sending::new(&mut exchange.client, sought.directory, &body, idle);
+    let mut sending = Sending::new(&mut exchange.client, sought.directory, body, idle);
     let outcome = sending.run(bytes).await;
-    record.bytes_out = sending.moved();
-    record.wire_out += sending.moved();
+    let (taken, moved) = (sending.taken(), sending.moved());
+    record.bytes_out = moved;
+    record.wire_out += moved;
+    if let Some((coding, _)) = on_the_way {
+        let slot = exchange.local.slot;
+        note(record, |metrics| metrics.compressed(slot, compression::coding(coding), taken, moved));
+    }
     match outcome {
         Ok(()) => exchange.next(),
-        Err(stopped) => cut(exchange, record, sought, &stopped),
+        Err(stopped) => {
+            let by_close = framing == Framing::UntilClose;
+            let by_end = if by_close { EndsBy::Close } else { EndsBy::Framing };
+            cut(exchange, record, sought, &stopped, by_end)
+        }
     }
 }
 
@@ -249,6 +319,7 @@ fn cut(
     record: &mut Record<'_>,
     sought: &Sought<'_, '_>,
     stopped: &Stopped,
+    by_end: EndsBy,
 ) -> Next {
     let directory = &sought.directory.directory;
     let (reason, error) = match stopped {
@@ -256,7 +327,9 @@ fn cut(
         Stopped::ClientStalled => (Reason::ClientStalled, None),
         Stopped::Busy => (Reason::DiskBusy, Some(FilesError::Busy)),
         Stopped::Late => (Reason::DiskTimeout, Some(FilesError::Timeout)),
-        Stopped::Unreadable(_) => (Reason::FileUnreadable, Some(FilesError::Unreadable)),
+        Stopped::Unreadable(_) | Stopped::Unencoded(_) => {
+            (Reason::FileUnreadable, Some(FilesError::Unreadable))
+        }
         Stopped::Changed => (Reason::FileChanged, Some(FilesError::Changed)),
     };
     record.reason = Some(reason);
@@ -265,6 +338,6 @@ fn cut(
         let (name, path) = (&directory.config.name, &sought.path);
         tracing::warn!("files {name}: {path}: an answer was cut: {stopped}");
     }
-    exchange.client.cut(EndsBy::Framing);
+    exchange.client.cut(by_end);
     Next::Cut
 }

@@ -16,15 +16,16 @@ use crate::{
         reads::Busy,
     },
     http::{
+        coding::{Coding, push_end, push_piece},
         downstream::{Downstream, GivenUp},
-        h1::{pump::COPY_MAX, steady::Part},
+        h1::{body::Framing, pump::COPY_MAX, steady::Part},
         h2::client::End,
     },
-    message::lent::Lent,
+    message::{encoder::Then, lent::Lent},
     net::{clock, stream::Stream},
 };
 
-use super::body::{Body, Parts, Several};
+use super::body::{Body, OnTheWay, Parts, Several};
 
 /// What the kernel is told to send at once; others have their turn in between.
 const WINDOW: u64 = 2 * 1024 * 1024;
@@ -37,10 +38,12 @@ const STEP: u64 = 128 * 1024;
 pub struct Sending<'s, 'c> {
     client: &'s mut Downstream<'c>,
     directory: &'s LocalDirectory,
-    body: &'s Body<'s>,
+    body: Body<'s>,
     /// How long the client may take nothing.
     idle: Duration,
     moved: u64,
+    /// Bytes of the file that were encoded.
+    taken: u64,
     /// It goes with the first bytes of the body.
     head: Lent<u8>,
     /// Read into, and written from.
@@ -57,6 +60,8 @@ pub enum Stopped {
     /// The disk took too long.
     Late,
     Unreadable(io::Error),
+    /// It could not be encoded.
+    Unencoded(io::Error),
     /// The file is not what its head said.
     Changed,
 }
@@ -69,6 +74,7 @@ impl fmt::Display for Stopped {
             Stopped::Busy => f.write_str("as many requests wait for the disk as may"),
             Stopped::Late => f.write_str("the disk did not answer in time"),
             Stopped::Unreadable(error) => write!(f, "the file can't be read: {error}"),
+            Stopped::Unencoded(error) => write!(f, "the file can't be encoded: {error}"),
             Stopped::Changed => f.write_str("the file was changed while it was sent"),
         }
     }
@@ -85,11 +91,11 @@ impl<'s, 'c> Sending<'s, 'c> {
     pub fn new(
         client: &'s mut Downstream<'c>,
         directory: &'s LocalDirectory,
-        body: &'s Body<'s>,
+        body: Body<'s>,
         idle: Duration,
     ) -> Sending<'s, 'c> {
         let head = Lent::default();
-        Sending { client, directory, body, idle, moved: 0, head, room: Vec::new() }
+        Sending { client, directory, body, idle, moved: 0, taken: 0, head, room: Vec::new() }
     }
 
     /// Bytes of the body that have gone.
@@ -97,21 +103,29 @@ impl<'s, 'c> Sending<'s, 'c> {
         self.moved
     }
 
+    /// Bytes of the file, where they are encoded on their way.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Once.
     pub async fn run(&mut self, head: Lent<u8>) -> Result<(), Stopped> {
-        let body = self.body;
-        match &body.parts {
+        let document = self.body.document;
+        match std::mem::replace(&mut self.body.parts, Parts::None) {
             Parts::None => self.head_alone(head).await,
-            Parts::One(range) => match &body.document.content {
-                Content::Memory(bytes) => self.whole(head, &bytes.slice(places(*range))).await,
+            Parts::One(range) => match &document.content {
+                Content::Memory(bytes) => self.whole(head, &bytes.slice(places(range))).await,
                 Content::Open(file) => {
                     self.begin(head).await?;
-                    self.range(file, *range, Rest::Last).await
+                    self.range(file, range, Rest::Last).await
                 }
             },
             Parts::Several(several) => {
                 self.begin(head).await?;
-                self.several(several).await
+                self.several(&several).await
             }
+            // Boxed: every answer would carry its memory.
+            Parts::Encoded(on_the_way) => Box::pin(self.encoded(head, on_the_way)).await,
         }
     }
 
@@ -223,19 +237,7 @@ impl<'s, 'c> Sending<'s, 'c> {
         end: u64,
         rest: Rest,
     ) -> Result<u64, Stopped> {
-        let wanted = (end - at).min(STEP) as usize;
-        self.room.resize(wanted, 0);
-        match read_cached(file, &mut self.room, at) {
-            Ok(count) => self.room.truncate(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.room = self.wait_for(file, at, wanted).await?;
-            }
-            Err(error) => return Err(Stopped::Unreadable(error)),
-        }
-        let count = self.room.len() as u64;
-        if count == 0 {
-            return Err(Stopped::Changed);
-        }
+        let count = self.read(file, at, end).await?;
         let rest = if at + count == end { rest } else { Rest::More };
         match &mut self.client {
             Downstream::H1(client) => {
@@ -250,6 +252,82 @@ impl<'s, 'c> Sending<'s, 'c> {
             }
         }
         Ok(count)
+    }
+
+    /// Reads the next step of it: how much that is.
+    async fn read(&mut self, file: &Arc<File>, at: u64, end: u64) -> Result<u64, Stopped> {
+        let wanted = (end - at).min(STEP) as usize;
+        self.room.resize(wanted, 0);
+        match read_cached(file, &mut self.room, at) {
+            Ok(count) => self.room.truncate(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.room = self.wait_for(file, at, wanted).await?;
+            }
+            Err(error) => return Err(Stopped::Unreadable(error)),
+        }
+        match self.room.len() {
+            0 => Err(Stopped::Changed),
+            count => Ok(count as u64),
+        }
+    }
+
+    /// All of it, encoded beside the worker step by step.
+    async fn encoded(&mut self, head: Lent<u8>, on_the_way: OnTheWay) -> Result<(), Stopped> {
+        let OnTheWay { placed, framing, .. } = on_the_way;
+        let mut placed = *placed;
+        let document = self.body.document;
+        let Content::Open(file) = &document.content else {
+            unreachable!("what is in memory was encoded when it was read");
+        };
+        let end = document.length();
+        match &mut self.client {
+            Downstream::H1(_) => self.head = head,
+            Downstream::H2(stream) => {
+                stream.open(head.kept(), false).map_err(|error| of_client(&error))?;
+            }
+        }
+        while self.taken < end {
+            let count = self.read(file, self.taken, end).await?;
+            self.taken += count;
+            let is_last = self.taken == end;
+            if is_last && !is_still(file, &document.stamp) {
+                return Err(Stopped::Changed);
+            }
+            let then = if is_last { Then::End } else { Then::More };
+            let compressors = placed.place.compressors();
+            let input = std::mem::take(&mut self.room);
+            let (returned, output) =
+                compressors.step(placed, input, then).await.map_err(Stopped::Unencoded)?;
+            placed = returned;
+            let rest = if is_last { Rest::Last } else { Rest::More };
+            self.write_framed(output, rest, framing).await?;
+        }
+        Ok(())
+    }
+
+    /// Of a body whose length nobody has told.
+    async fn write_framed(
+        &mut self,
+        bytes: Vec<u8>,
+        rest: Rest,
+        framing: Framing,
+    ) -> Result<(), Stopped> {
+        let count = bytes.len() as u64;
+        let written = match &mut self.client {
+            Downstream::H1(client) => {
+                let head = std::mem::take(&mut self.head);
+                let framed = framed(bytes, rest, framing);
+                client.write_pair(&head, &framed, self.idle).await
+            }
+            Downstream::H2(_) if bytes.is_empty() && rest == Rest::More => return Ok(()),
+            Downstream::H2(stream) => {
+                let end = if rest == Rest::Last { End::WithData } else { End::Later };
+                stream.send(&mut Bytes::from(bytes), end, self.idle).await
+            }
+        };
+        written.map_err(|error| of_client(&error))?;
+        self.moved += count;
+        Ok(())
     }
 
     /// Reads on a thread that may wait for the disk, as long as the client stays.
@@ -300,6 +378,22 @@ impl<'s, 'c> Sending<'s, 'c> {
         self.moved += count;
         Ok(())
     }
+}
+
+fn framed(bytes: Vec<u8>, rest: Rest, framing: Framing) -> Vec<u8> {
+    if framing != Framing::Chunked {
+        return bytes;
+    }
+    let mut framed = Vec::with_capacity(bytes.len() + 32);
+    if !bytes.is_empty() {
+        push_piece(&mut framed, Coding::Chunked, bytes.len());
+        framed.extend_from_slice(&bytes);
+        framed.extend_from_slice(b"\r\n");
+    }
+    if rest == Rest::Last {
+        push_end(&mut framed, Coding::Chunked, &[]);
+    }
+    framed
 }
 
 /// Whether samples of it are in the page cache, and so most likely what is between them.

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     http::{
-        fastcgi::record::{self, Kind, MOST_CONTENT},
+        coding::{Coding, push_end, push_piece},
         refusal::Refusal,
     },
     message::lent::Lent,
@@ -35,26 +35,6 @@ use super::{
 pub const COPY_MAX: usize = 4096;
 /// So much is gathered before it is written.
 const GATHER_MAX: usize = 16 * 1024;
-
-/// How the body is framed where it goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coding {
-    /// As it is: the head has its length, or the connection ends with it.
-    Identity,
-    Chunked,
-    /// In FastCGI's records.
-    Records,
-}
-
-impl Coding {
-    /// How many bytes may go as one piece.
-    fn most(self) -> usize {
-        match self {
-            Coding::Identity | Coding::Chunked => usize::MAX,
-            Coding::Records => MOST_CONTENT,
-        }
-    }
-}
 
 /// Why a pump stopped before its end.
 #[derive(Debug)]
@@ -311,37 +291,6 @@ impl Pump {
         }
         Poll::Ready(Ok(()))
     }
-}
-
-/// What goes before a piece of so many bytes.
-pub fn push_piece(out: &mut Vec<u8>, coding: Coding, count: usize) {
-    match coding {
-        Coding::Identity => {}
-        Coding::Chunked => {
-            push_hex(out, count);
-            out.extend_from_slice(b"\r\n");
-        }
-        Coding::Records => out.extend_from_slice(&record::header(Kind::Stdin, count)),
-    }
-}
-
-/// What goes behind the last piece. Records have no room for trailers.
-pub fn push_end(out: &mut Vec<u8>, coding: Coding, trailers: &[u8]) {
-    match coding {
-        Coding::Identity => {}
-        Coding::Chunked => {
-            out.extend_from_slice(b"0\r\n");
-            out.extend_from_slice(trailers);
-            out.extend_from_slice(b"\r\n");
-        }
-        Coding::Records => record::end_stdin(out),
-    }
-}
-
-/// A chunk's size.
-fn push_hex(out: &mut Vec<u8>, count: usize) {
-    use std::io::Write;
-    write!(out, "{count:x}").expect("a Vec takes every byte");
 }
 
 #[cfg(test)]

@@ -19,10 +19,11 @@ use tokio::io::AsyncWrite;
 
 use crate::{
     http::{
+        coding::{Coding, push_end, push_piece},
         fastcgi::{record, upstream::Output},
         h1::{
             body::Body,
-            pump::{COPY_MAX, Coding, Stopped, Waiting, push_end, push_piece},
+            pump::{COPY_MAX, Stopped, Waiting},
         },
         h2::{
             client::{ClientStream, End, poll_send},

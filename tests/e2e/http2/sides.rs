@@ -70,6 +70,11 @@ pub struct TwoBackends {
 impl TwoBackends {
     /// With these keys in both pools.
     pub fn start(one: Origin, two: Origin, keys: &str) -> TwoBackends {
+        TwoBackends::routed(one, two, "", keys)
+    }
+
+    /// With these keys in both routes, and these in both pools.
+    pub fn routed(one: Origin, two: Origin, route: &str, keys: &str) -> TwoBackends {
         let config = format!(
             r#"
             [listener.web]
@@ -80,9 +85,11 @@ impl TwoBackends {
             [[route]]
             path = "/one/"
             pool = "one"
+            {route}
             [[route]]
             path = "/two/"
             pool = "two"
+            {route}
             [pool.one]
             backends = ["$one"]
             passive = {{ fall = 0 }}
